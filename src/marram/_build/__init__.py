@@ -1,0 +1,1 @@
+"""The main job: contract in, proven bundles out. Wires the rooms; the public name is ``marram.build``."""

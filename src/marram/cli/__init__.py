@@ -1,0 +1,1 @@
+"""The room ``cli``: commands that parse, call one function and print."""

@@ -1,0 +1,1 @@
+"""The room ``compile``: a Graph and a Target make a Program."""

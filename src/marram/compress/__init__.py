@@ -1,0 +1,1 @@
+"""The room ``compress``: a Graph and a Recipe make a smaller Graph."""

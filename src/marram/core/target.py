@@ -1,0 +1,38 @@
+"""The Target noun: what a device can do."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Runtime = Literal["onnxruntime", "litert", "openvino", "c"]
+
+
+class PowerModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How energy is estimated where no meter is: picojoules by instruction and by byte moved, and the idle draw."""
+
+    instruction_pj: float
+    memory_byte_pj: float
+    idle_mw: float
+    source: str
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A device profile.
+
+    ``here`` tells that a Program for it runs on the machine that builds. Sizes that a profile leaves open are None.
+    """
+
+    name: str
+    title: str
+    core: str
+    instruction_set: str
+    runtimes: tuple[Runtime, ...]
+    dtypes: tuple[str, ...]
+    here: bool = False
+    clock_hz: int | None = None
+    ram_bytes: int | None = None
+    flash_bytes: int | None = None
+    power: PowerModel | None = None
+    notes: str = ""

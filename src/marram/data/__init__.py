@@ -1,0 +1,1 @@
+"""The room ``data``: files and recordings become checked, split arrays."""

@@ -1,0 +1,1 @@
+"""The room ``measure``: a Program on a device makes Evidence."""

@@ -1,0 +1,1 @@
+"""The room ``runtime``: a bundle becomes a running model. A light room."""
