@@ -1,0 +1,20 @@
+"""Fixtures that every room's tests may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shared-data", default="../shared/data", help="folder with the benchmark data, if there is one")
+
+
+@pytest.fixture(scope="session")
+def shared_data(request: pytest.FixtureRequest) -> Path | None:
+    """The folder of benchmark data, or None on a machine without it."""
+    folder = Path(request.config.getoption("--shared-data"))
+    if not folder.is_absolute():
+        folder = request.config.rootpath / folder
+    return folder if folder.is_dir() else None
