@@ -1,0 +1,134 @@
+"""The house's walls: which room may import which, and which outside package where."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "marram"
+
+# The rooms in the order in which a model walks; a room imports core and rooms before it.
+ROOMS = ("core", "sense", "data", "model", "compress", "compile", "measure", "bundle", "runtime", "report", "_build", "cli")
+LIGHT = ("core", "sense", "bundle", "runtime")
+
+# Outside packages that a room may import at all, and those that it may import at a module's top.
+ANYWHERE = {
+    "core": {"msgspec", "numpy"},
+    "sense": {"msgspec", "numpy"},
+    "data": {"msgspec", "numpy", "PIL", "soundfile", "pyarrow"},
+    "model": {"msgspec", "numpy", "torch", "onnx", "flatbuffers", "google"},
+    "compress": {"msgspec", "numpy", "torch"},
+    "compile": {"msgspec", "numpy", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer", "openvino"},
+    "measure": {"msgspec", "numpy", "psutil"},
+    "bundle": {"msgspec", "numpy", "cryptography", "zstandard"},
+    "runtime": {"msgspec", "numpy", "onnxruntime", "ai_edge_litert", "openvino"},
+    "report": {"msgspec", "numpy", "jinja2", "markupsafe", "matplotlib"},
+    "_build": {"msgspec", "numpy", "torch"},
+    "cli": {"msgspec", "numpy", "typer", "click", "rich"},
+}
+ALWAYS_LIGHT = {"msgspec", "numpy", "cryptography", "zstandard", "typer", "click", "rich"}
+# Modules whose whole job is torch; only modules of this list may import one of them at the top.
+TORCH_MODULES = ("model/zoo/", "model/torch_graph", "model/torch_import/", "model/training")
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+def room_of(path: Path) -> str | None:
+    parts = path.relative_to(SOURCE).parts
+    return parts[0] if len(parts) > 1 else None
+
+
+def is_torch_module(path: Path) -> bool:
+    return relative(path).startswith(TORCH_MODULES) and relative(path) != "model/zoo/__init__.py"
+
+
+def imported(tree: ast.AST, *, top_only: bool) -> set[str]:
+    """Dotted names that a module imports, less those for the type checker alone."""
+    names: set[str] = set()
+    stack: list[ast.AST] = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            stack += node.orelse
+        elif not (top_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)):
+            stack += ast.iter_child_nodes(node)
+    return names
+
+
+def test_every_room_is_in_the_table() -> None:
+    rooms = {path.name for path in SOURCE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms == set(ROOMS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_imports_go_leftwards(path: Path) -> None:
+    room = room_of(path)
+    if room is None:
+        return  # the package's own __init__ hands names on lazily; test_light_start holds it
+    allowed = {"core", *ROOMS[: ROOMS.index(room) + 1]}
+    if room in LIGHT:
+        allowed &= set(LIGHT)
+    names = imported(ast.parse(path.read_text()), top_only=False)
+    used = {name.split(".")[1] for name in names if name.startswith("marram.")} & set(ROOMS)
+    assert used <= allowed, f"{relative(path)} reaches into {sorted(used - allowed)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_outside_packages_stay_in_their_rooms(path: Path) -> None:
+    room = room_of(path)
+    known = set(sys.stdlib_module_names) | {"marram", "__future__"}
+    outside = {name.split(".")[0] for name in imported(ast.parse(path.read_text()), top_only=False)} - known
+    assert outside <= ANYWHERE.get(room or "", set()), f"{relative(path)} imports {sorted(outside)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_heavy_packages_are_imported_inside_functions(path: Path) -> None:
+    known = set(sys.stdlib_module_names) | {"marram", "__future__"}
+    top = imported(ast.parse(path.read_text()), top_only=True)
+    heavy = {name.split(".")[0] for name in top} - known - ALWAYS_LIGHT
+    if is_torch_module(path):
+        heavy -= {"torch"}
+    assert not heavy, f"{relative(path)} imports {sorted(heavy)} at its top"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if not is_torch_module(path)], ids=relative)
+def test_torch_modules_are_not_imported_at_the_top(path: Path) -> None:
+    torch_modules = {
+        "marram." + relative(other).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for other in FILES
+        if is_torch_module(other)
+    }
+    assert not imported(ast.parse(path.read_text()), top_only=True) & torch_modules
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_no_cycle_at_import_time(path: Path) -> None:
+    """No module reaches itself through imports at the top of modules."""
+    modules = {"marram." + relative(p).removesuffix(".py").removesuffix("/__init__").replace("/", "."): p for p in FILES}
+    start = next(name for name, p in modules.items() if p == path)
+    seen: set[str] = set()
+    todo = [start]
+    while todo:
+        name = todo.pop()
+        for target in imported(ast.parse(modules[name].read_text()), top_only=True) & set(modules):
+            assert target != start or name == start, f"{start} is imported again by {name}"
+            if target not in seen and target != name:
+                seen.add(target)
+                todo.append(target)
+
+
+def test_no_attic_names() -> None:
+    stems = {part for path in FILES for part in (*path.relative_to(SOURCE).parent.parts, path.stem)}
+    assert not stems & {"utils", "util", "common", "helpers", "helper", "manager", "base", "misc"}
