@@ -9,18 +9,16 @@ import sys
 
 import pytest
 
-HEAVY = (
-    "torch",
-    "onnx",
-    "onnxruntime",
-    "ai_edge_litert",
-    "optuna",
-    "sqlalchemy",
-    "matplotlib",
-    "PIL",
-    "typer",
-    "rich",
-    "jinja2",
+FRAMEWORKS = ("torch", "onnx", "onnxruntime", "ai_edge_litert", "matplotlib")
+HEAVY = (*FRAMEWORKS, "optuna", "sqlalchemy", "PIL", "typer", "rich", "jinja2")
+LATER = (
+    "marram.data",
+    "marram.model",
+    "marram.compress",
+    "marram.compile",
+    "marram.measure",
+    "marram.report",
+    "marram.cli.app",
 )
 START_LIMIT_S = 0.35
 MEMORY_LIMIT_MIB = 45.0
