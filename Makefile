@@ -1,0 +1,54 @@
+# marram's own commands. `make help` lists them; CI calls the same targets that a person calls.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SHARED ?= ../shared/data
+JOBS ?= 2
+
+.PHONY: help setup demo test check fix soak bench docs clean
+.DEFAULT_GOAL := help
+
+help: ## List these commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+$(READY): pyproject.toml constraints.txt scripts/system-packages
+	scripts/system-packages build
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+setup: $(READY) ## Virtual environment with everything that build and tests need
+
+demo: $(READY) ## The main job on real input: the watch recordings of ten people, float and int8
+	@rm -rf demo
+	$(BIN)/marram init watch demo
+	$(BIN)/marram build demo
+
+test: $(READY) ## All tests but the long campaigns
+	scripts/system-packages browser
+	$(BIN)/python -m pytest -n $(JOBS) -m 'not soak' --shared-data $(SHARED)
+
+check: $(READY) ## Lint, types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/architecture
+
+fix: $(READY) ## Let ruff repair and format what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+soak: $(READY) ## Long campaigns: fuzzing, thousands of random graphs, killed builds
+	$(BIN)/python -m pytest -m soak --shared-data $(SHARED)
+
+bench: $(READY) ## Every figure that the README claims, peers beside ours (resumes; results in .bench/)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	for file in benchmarks/bench_*.py; do $(BIN)/python $$file --data $(SHARED) --out .bench || exit 1; done
+
+docs: $(READY) ## The documentation as a site in site/
+	$(BIN)/mkdocs build --strict
+
+clean: ## Remove what these commands made
+	rm -rf $(VENV) site demo build dist .pytest_cache .mypy_cache .ruff_cache
