@@ -1,4 +1,40 @@
 """marram: machine learning at the edge, with a contract.
 
-Names are handed on lazily, so that a light room stays light: ``import marram`` imports nothing heavy.
+The verbs of the command line are functions of the same names here: ``build``, ``init``, ``verify``, ``run``, ``bench``,
+``doctor``. Names are handed on lazily, so that a light room stays light: ``import marram`` imports nothing heavy.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from marram._build.benchmarking import bench
+    from marram._build.diagnosis import doctor
+    from marram._build.job import build
+    from marram._build.serving import run
+    from marram._build.templates import init
+    from marram._build.verification import verify
+    from marram.report.record import BuildResult
+
+__all__ = ["BuildResult", "bench", "build", "doctor", "init", "run", "verify"]
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "BuildResult": "marram.report.record",
+    "bench": "marram._build.benchmarking",
+    "build": "marram._build.job",
+    "doctor": "marram._build.diagnosis",
+    "init": "marram._build.templates",
+    "run": "marram._build.serving",
+    "verify": "marram._build.verification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Find a public name on its first use."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'marram' has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)

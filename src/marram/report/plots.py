@@ -34,7 +34,7 @@ def canvas(name: str, *, width_in: float = 7.2, height_in: float = 3.2) -> Itera
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    style = {
+    style: Any = {
         "svg.hashsalt": name,
         "svg.fonttype": "none",
         "font.family": "sans-serif",
@@ -117,9 +117,8 @@ def class_balance(labels: Sequence[str], parts: Sequence[tuple[str, Sequence[int
         for (name, counts), colour in zip(parts, SERIES, strict=False):
             drawn.axes.bar(range(len(labels)), counts, bottom=bottom, label=name, color=colour, width=0.72)
             bottom = bottom + np.asarray(counts)
-        drawn.axes.set_xticks(
-            range(len(labels)), labels, rotation=30 if len(labels) > 5 else 0, ha="right" if len(labels) > 5 else "center"
-        )
+        many = len(labels) > 5
+        drawn.axes.set_xticks(range(len(labels)), labels, rotation=30 if many else 0, ha="right" if many else "center")
         drawn.axes.set_ylabel("samples")
         drawn.axes.grid(visible=False, axis="x")
         drawn.figure.legend(loc="outside upper center", ncols=len(parts))

@@ -1,0 +1,109 @@
+"""What a build found: the record that the command line prints, that the report shows and that the next build reads."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from marram.compress import LayerDamage
+from marram.core.evidence import Evidence, Verdict
+from marram.core.recipe import Recipe
+from marram.core.target import Runtime
+from marram.data import DataSummary
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Root of the record's parts."""
+
+
+class Stage(_Part, frozen=True, kw_only=True):
+    """One stage of a build: ``cached`` when nothing had to be done, ``seconds`` of work otherwise."""
+
+    name: str
+    cached: bool
+    seconds: float
+
+
+class ModelSummary(_Part, frozen=True, kw_only=True):
+    """The model before compression. ``description`` is a table for reading, ``drawing`` an SVG; both empty for opaque models."""
+
+    source: str
+    parameters: int | None
+    macs: int | None
+    peak_live_bytes: int | None
+    description: str
+    drawing: str
+    history: tuple[tuple[float, float], ...] = ()
+    """Training loss and validation metric by epoch; empty when nothing was trained."""
+
+
+class RecipeTrial(_Part, frozen=True, kw_only=True):
+    """One recipe tried on the validation part."""
+
+    recipe: Recipe
+    title: str
+    accuracy: float
+    chosen: bool
+
+
+class Attempt(_Part, frozen=True, kw_only=True):
+    """One program tried for a target: a point of the Pareto plot. ``calls_us`` are single calls, for the latency curve."""
+
+    runtime: Runtime
+    precision: Literal["float32", "int8"]
+    size_bytes: int
+    accuracy: float | None
+    latency_us: float | None
+    calls_us: tuple[float, ...]
+    kept: bool
+    chosen: bool
+
+    @property
+    def title(self) -> str:
+        """How the attempt is named in tables and plots."""
+        return f"{self.runtime} {self.precision}"
+
+
+class TargetResult(_Part, frozen=True, kw_only=True):
+    """What a target got: the bundle (path in the project folder), its evidence and its verdicts, and what else was tried."""
+
+    name: str
+    device: str
+    bundle: str
+    bundle_digest: str
+    bundle_bytes: int
+    runtime: Runtime
+    precision: Literal["float32", "int8"]
+    evidence: Evidence
+    verdicts: tuple[Verdict, ...]
+    attempts: tuple[Attempt, ...]
+
+
+class BuildResult(_Part, frozen=True, kw_only=True):
+    """A build: what it was made of, what it made, and which promises hold.
+
+    ``up_to_date`` tells that nothing had changed since the last build, so nothing was done.
+    ``lineage`` maps what went in and came out to digests.
+    """
+
+    name: str
+    version: str
+    folder: str
+    report: str
+    up_to_date: bool
+    stages: tuple[Stage, ...]
+    data: DataSummary
+    labels: tuple[str, ...]
+    model: ModelSummary
+    baseline: Evidence
+    trials: tuple[RecipeTrial, ...]
+    damage: tuple[LayerDamage, ...]
+    targets: tuple[TargetResult, ...]
+    lineage: dict[str, str]
+    marks: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> bool:
+        """Whether every promise and budget of every target was measured and holds."""
+        return all(verdict.kept is True for target in self.targets for verdict in target.verdicts)
