@@ -26,7 +26,7 @@ class Stage(_Part, frozen=True, kw_only=True):
 
 
 class ModelSummary(_Part, frozen=True, kw_only=True):
-    """The model before compression. ``description`` is a table for reading, ``drawing`` an SVG; both empty for opaque models."""
+    """The model before compression. ``description`` is a table to read, ``drawing`` an SVG; both empty for opaque models."""
 
     source: str
     parameters: int | None

@@ -1,0 +1,211 @@
+"""The commands. Each parses its arguments, calls the one function of the same name, and prints what came back.
+
+Exit codes: 0 success, 1 a promise or a check does not hold, 2 what was asked cannot be done, 3 not to be trusted, 4 the
+device failed, 5 an outside tool failed, 70 a bug, 130 interrupted (``core/errors.py``).
+"""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+import marram
+from marram.cli.output import errors, failures, print_json, progress, screen
+from marram.cli.tables import plain_table, verdict_table
+from marram.core.errors import EXIT_BROKEN_PROMISE, EXIT_OK
+
+app = typer.Typer(
+    help="Machine learning at the edge, with a contract: build, prove and run models that keep their promises.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Place = Annotated[Path, typer.Argument(help="A project folder or its marram.toml.")]
+
+
+@app.command()
+def init(
+    template: Annotated[str, typer.Argument(help="watch (IMU, ten people) or fashion (images).")] = "watch",
+    folder: Annotated[Path | None, typer.Argument(help="Where the project goes; the template's name if not given.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make a project folder with data and a marram.toml that works."""
+    with failures(as_json=as_json), progress() as report:
+        place = marram.init(template, folder or Path(template), progress=report)
+    if as_json:
+        print_json({"folder": str(place)})
+    else:
+        screen.print(f"Made {escape(str(place))}. Next: [bold]marram build {escape(str(place))}[/]")
+
+
+@app.command()
+def build(
+    place: Place = Path(),
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build every target of the contract, prove it, and say which promises hold."""
+    from marram._build.job import plan
+
+    with failures(as_json=as_json):
+        if dry_run:
+            stages = plan(place)
+            if as_json:
+                print_json(stages)
+            else:
+                rows = [(stage.name, "nothing to do" if stage.cached else "will run") for stage in stages]
+                screen.print(plain_table(("stage", "plan"), rows))
+            raise typer.Exit(EXIT_OK)
+        with progress() as report:
+            result = marram.build(place, progress=report)
+    if as_json:
+        print_json(result)
+    else:
+        _show_build(result)
+    raise typer.Exit(EXIT_OK if result.kept else EXIT_BROKEN_PROMISE)
+
+
+def _show_build(result: marram.BuildResult) -> None:
+    folder = Path(result.folder)
+    for target in result.targets:
+        title = f"[bold]{escape(target.name)}[/] ({target.device}: {target.runtime}, {target.precision})"
+        screen.print(verdict_table(target.verdicts, title=title))
+        screen.print(f"bundle: {escape(str(folder / target.bundle))} ({target.bundle_bytes / 1024:.1f} KiB)\n")
+    for mark in result.marks:
+        screen.print(f"[yellow]note:[/] {escape(mark)}")
+    screen.print(f"report: {escape(str(folder / result.report))}")
+    if result.up_to_date:
+        screen.print("Nothing has changed since the last build, so nothing was done.")
+    broken = sum(verdict.kept is not True for target in result.targets for verdict in target.verdicts)
+    screen.print("[green]All promises are kept.[/]" if result.kept else f"[bold red]{broken} not kept.[/]")
+
+
+@app.command()
+def report(
+    place: Place = Path(),
+    *,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the report's path only.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Open the HTML report of the last build."""
+    from marram._build.job import last_result
+
+    with failures(as_json=as_json):
+        result = last_result(place)
+    path = Path(result.folder) / result.report
+    if as_json:
+        print_json(result)
+    else:
+        screen.print(escape(str(path)), soft_wrap=True)
+        if not no_browser and sys.stdout.isatty():
+            webbrowser.open(path.as_uri())
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A .mrm file.")],
+    *,
+    trust: Annotated[list[Path] | None, typer.Option(help="Public key files to trust; the project's own if not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove a bundle again: signature, contents, golden vectors, parity, and the budgets by measuring them here."""
+    with failures(as_json=as_json), progress() as report:
+        proof = marram.verify(bundle, trust=tuple(trust or ()), progress=report)
+    if as_json:
+        print_json(proof)
+    else:
+        screen.print(plain_table(("check", "result"), [(check.name, check.result) for check in proof.checks]))
+        screen.print(verdict_table(proof.verdicts, title="promises and budgets"))
+    raise typer.Exit(EXIT_OK if proof.kept else EXIT_BROKEN_PROMISE)
+
+
+@app.command()
+def run(
+    bundle: Annotated[Path, typer.Argument(help="A .mrm file.")],
+    *,
+    input_path: Annotated[list[Path], typer.Option("--input", help="A sample: image, .wav, .csv or .npy. May be given again.")],
+    trust: Annotated[list[Path] | None, typer.Option(help="Public key files to trust; the project's own if not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a bundle on samples, here."""
+    with failures(as_json=as_json):
+        answers = marram.run(bundle, tuple(input_path), trust=tuple(trust or ()))
+    if as_json:
+        print_json(answers)
+    else:
+        rows = [(answer.input, answer.label, f"{answer.score:.4f}") for answer in answers]
+        screen.print(plain_table(("input", "answer", "score"), rows))
+
+
+@app.command()
+def bench(
+    model: Annotated[Path, typer.Argument(help="A .onnx, .tflite or .mrm file.")],
+    *,
+    device: Annotated[str, typer.Option(help="A device profile; see marram devices.")] = "host",
+    calls: Annotated[int, typer.Option(min=10, max=1_000_000, help="Calls of each runtime.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Latency, memory, size and parity of a model on every runtime of a device, interleaved in one run."""
+    with failures(as_json=as_json), progress() as report:
+        result = marram.bench(model, device=device, calls=calls, progress=report)
+    if as_json:
+        print_json(result)
+        return
+    headings = ("runtime", "precision", "p50 µs", "p90 µs", "p99 µs", "memory MiB", "size KiB", "differing / outputs")
+    rows = [
+        (
+            row.runtime,
+            row.precision,
+            f"{row.p50_us:.1f}",
+            f"{row.p90_us:.1f}",
+            f"{row.p99_us:.1f}",
+            "-" if row.memory_mib is None else f"{row.memory_mib:.1f}",
+            f"{row.size_bytes / 1024:.1f}",
+            "-" if row.parity is None else f"{row.parity.differing} / {row.parity.elements}",
+        )
+        for row in result.rows
+    ]
+    screen.print(plain_table(headings, rows, title=f"{result.model} on {result.on}"))
+    for remark in result.remarks:
+        errors.print(f"note: {escape(remark)}")
+
+
+@app.command()
+def doctor(*, as_json: AsJson = False) -> None:
+    """Which targets, runtimes and tools this machine has, and how to get the rest."""
+    with failures(as_json=as_json):
+        findings = marram.doctor()
+    if as_json:
+        print_json(findings)
+    else:
+        rows = [(item.subject, "yes" if item.present else "no", item.version or "", item.remedy or "") for item in findings]
+        screen.print(plain_table(("what", "here", "version", "how to get it"), rows))
+
+
+@app.command()
+def devices(*, as_json: AsJson = False) -> None:
+    """The device profiles that a contract may name."""
+    from marram.compile import devices as known
+
+    with failures(as_json=as_json):
+        profiles = known()
+    if as_json:
+        print_json(profiles)
+    else:
+        rows = [(p.name, p.title, ", ".join(p.runtimes), "yes" if p.here else "no", p.notes) for p in profiles]
+        screen.print(plain_table(("device", "what it is", "runtimes", "measured here", "notes"), rows))
+
+
+def main() -> None:
+    """The ``marram`` command."""
+    app()
