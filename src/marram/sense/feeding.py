@@ -1,0 +1,72 @@
+"""Between samples and a Program: what enters in the input's own dtype, and what the outputs mean as reals."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from marram.core.errors import DataError
+from marram.core.graph import Array, Quantisation, Tensor
+from marram.sense.preprocess import Preprocess, apply, quantise, quantised
+
+
+def feed(preprocess: Preprocess | None, samples: Array, tensor: Tensor) -> Array:
+    """The input batch of a model: (N, *tensor.shape[1:]) in the tensor's dtype, integers by the integer path.
+
+    Args:
+        preprocess: what turns samples into inputs; None when samples are inputs already, as reals or in the tensor's dtype.
+        samples: (N, ...), at least one.
+        tensor: the model's input.
+
+    Raises:
+        DataError: samples that the preprocessing or the model cannot take.
+    """
+    batch = _as_they_are(samples, tensor) if preprocess is None else _prepared(preprocess, samples, tensor)
+    if batch.shape[1:] != tensor.shape[1:]:
+        raise DataError(
+            f"a sample becomes shape {batch.shape[1:]} and the model takes {tensor.shape[1:]}", where=f"input {tensor.name}"
+        )
+    return batch
+
+
+def reals(values: Array, tensor: Tensor) -> Array:
+    """Float32 meaning of values of a tensor: ``scale * (integer - zero_point)``, or the values themselves without one."""
+    if tensor.quantisation is None:
+        return values.astype(np.float32)
+    steps = values.astype(np.int64) - tensor.quantisation.zero_point
+    return steps.astype(np.float32) * np.float32(tensor.quantisation.scale)
+
+
+def _prepared(preprocess: Preprocess, samples: Array, tensor: Tensor) -> Array:
+    if tensor.dtype == "float32":
+        return apply(preprocess, samples)
+    if tensor.quantisation is None or tensor.dtype not in {"int8", "uint8"}:
+        raise DataError(f"the preprocessing cannot make {tensor.dtype}", where=f"input {tensor.name}")
+    if tensor.dtype == "int8":
+        return quantised(preprocess, samples, tensor.quantisation)
+    return _unsigned(quantised(preprocess, samples, _shifted(tensor.quantisation)))
+
+
+def _as_they_are(samples: Array, tensor: Tensor) -> Array:
+    if samples.dtype == tensor.dtype:
+        return samples
+    if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+        raise DataError("NaN or infinite values", where=f"input {tensor.name}", hint="Remove or repair them.")
+    if samples.dtype.kind == "f" and tensor.dtype == "float32":
+        return samples.astype(np.float32)
+    if samples.dtype.kind == "f" and tensor.quantisation is not None and tensor.dtype in {"int8", "uint8"}:
+        if tensor.dtype == "int8":
+            return quantise(samples, tensor.quantisation)
+        return _unsigned(quantise(samples, _shifted(tensor.quantisation)))
+    raise DataError(
+        f"samples of dtype {samples.dtype} are no {tensor.dtype}", where=f"input {tensor.name}", hint="Convert them first."
+    )
+
+
+def _shifted(quantisation: Quantisation) -> Quantisation:
+    """The quantisation of the int8 image of a uint8 tensor."""
+    return msgspec.structs.replace(quantisation, zero_points=(quantisation.zero_point - 128,))
+
+
+def _unsigned(values: Array) -> Array:
+    return np.asarray(values.view(np.uint8) ^ np.uint8(128))
