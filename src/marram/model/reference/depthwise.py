@@ -1,0 +1,64 @@
+"""Depthwise convolution, floats and integers: one multiplication and addition of whole images for each kernel tap.
+
+Specification of the integers: TFLM's ``reference_integer_ops::DepthwiseConvPerChannel``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from marram.core.graph import Array
+from marram.core.operators import DepthwiseConv2D
+from marram.model.reference.convolution import padded, windows
+from marram.model.reference.linear import (
+    Finish,
+    centred,
+    channel_multiplier,
+    finisher,
+    float_finisher,
+    in_blocks,
+    integer_weights,
+    product_dtype,
+)
+from marram.model.reference.site import Kernel, Site
+
+
+def _tap_sum(site: Site, weights: Array, centre: Callable[[Array], Array], finish: Finish) -> Kernel:
+    """The kernel, for float weights (1,KH,KW,C*M)."""
+    op = site.op(DepthwiseConv2D)
+    _, kernel_height, kernel_width, channels = weights.shape
+    depth = site.input(0).shape[3]
+    taps = weights.reshape(kernel_height, kernel_width, depth, channels // depth)
+    if channels == depth:
+        taps = taps[..., 0]
+    scratch = site.input(0).size * weights.itemsize + site.output.size * (2 * weights.itemsize + 8)
+
+    def work(x: Array) -> Array:
+        views = windows(padded(centre(x), op.padding), (kernel_height, kernel_width), op.stride, op.dilation)
+        total = np.zeros((*views.shape[:3], *taps.shape[2:]), weights.dtype)
+        product = np.empty_like(total)
+        for ky in range(kernel_height):
+            for kx in range(kernel_width):
+                view = views[:, :, :, ky, kx]
+                np.multiply(view if channels == depth else view[..., None], taps[ky, kx], out=product)
+                total += product
+        return finish(total.reshape(*views.shape[:3], channels))
+
+    return lambda x, *_: (in_blocks(x, scratch, work),)
+
+
+def depthwise_conv2d_float(site: Site) -> Kernel:
+    """Float32 depthwise convolution."""
+    finish = float_finisher(site, site.op(DepthwiseConv2D).activation)
+    return _tap_sum(site, site.constant(1), lambda x: x, finish)
+
+
+def depthwise_conv2d_integer(site: Site) -> Kernel:
+    """Integer depthwise convolution. Specification: ``reference_integer_ops::DepthwiseConvPerChannel``."""
+    weights = integer_weights(site)
+    dtype = product_dtype(site, weights, (0, 1, 2))
+    zero_point = site.zero_point(site.input(0))
+    finish = finisher(site, channel_multiplier(site, weights.shape[3]), site.op(DepthwiseConv2D).activation)
+    return _tap_sum(site, weights.astype(dtype), lambda x: centred(x, zero_point, dtype), finish)
