@@ -42,6 +42,17 @@ def decode(data: bytes, *, where: str, root: str = "Model") -> Table:
     return reader.table(reader.number("<I", 0, root), root, root)
 
 
+def defaults(name: str) -> Table:
+    """The fields of a table that says nothing."""
+    return {field: _default(kind) if kind.partition("=")[0] in SCALARS else None for field, kind in TABLES[name].items()}
+
+
+def _default(kind: str) -> bool | int | float:
+    scalar, _, default = kind.partition("=")
+    value: bool | int | float = np.dtype(SCALARS[scalar]).type(int(default or 0)).item()
+    return value
+
+
 class _Reader:
     """One walk through one file, and what is left of its allowance."""
 
@@ -91,11 +102,11 @@ class _Reader:
 
     def field(self, name: str, field: str, kind: str, place: tuple[int, int], table: Table, path: str) -> Any:
         at, end = place
-        scalar, _, default = kind.partition("=")
-        if scalar in SCALARS:
-            return self.scalar(scalar, default, at, end, path)
+        scalar = kind.partition("=")[0]
         if not at:
-            return None
+            return _default(kind) if scalar in SCALARS else None
+        if scalar in SCALARS:
+            return self.scalar(scalar, at, end, path)
         if at + 4 > end:
             raise self.fault("reaches beyond its table", at, path)
         target = at + self.number("<I", at, path)
@@ -107,16 +118,13 @@ class _Reader:
             return self.vector(target, kind[1:-1], path)
         return self.table(target, kind, path)
 
-    def scalar(self, kind: str, default: str, at: int, end: int, path: str) -> bool | int | float:
+    def scalar(self, kind: str, at: int, end: int, path: str) -> bool | int | float:
         dtype = np.dtype(SCALARS[kind])
-        if not at:
-            value: bool | int | float = dtype.type(default or 0).item()
-            return value
         if at + dtype.itemsize > end:
             raise self.fault("reaches beyond its table", at, path)
         if kind == "bool":
             return self.data[at] != 0
-        value = np.frombuffer(self.data, dtype, 1, at)[0].item()
+        value: int | float = np.frombuffer(self.data, dtype, 1, at)[0].item()
         return value
 
     def extent(self, at: int, itemsize: int, path: str) -> int:
