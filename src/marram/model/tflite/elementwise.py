@@ -25,7 +25,7 @@ from marram.model.tflite.importing import Site
 from marram.model.tflite.records import Record, Write, fused, version
 
 
-def _read_binary(kind: type[Add] | type[Sub] | type[Mul], table: str) -> Callable[[Site], None]:
+def _read_binary(kind: type[Add | Sub | Mul], table: str) -> Callable[[Site], None]:
     def read(site: Site) -> None:
         site.emit(kind(activation=site.activation(table)), [site.operand(0), site.operand(1)])
 

@@ -82,8 +82,8 @@ class _Reader:
         places = self.places(at, len(TABLES[name]), path)
         table: Table = {}
         self.seen[at, name] = table
-        for (field, kind), place in zip(TABLES[name].items(), places, strict=True):
-            table[field] = self.field(name, field, kind, place, table, f"{path}.{field}")
+        for field, place in zip(TABLES[name], places, strict=True):
+            table[field] = self.field(name, field, place, table, f"{path}.{field}")
         return table
 
     def places(self, at: int, count: int, path: str) -> list[tuple[int, int]]:
@@ -100,8 +100,9 @@ class _Reader:
             raise self.fault("has a field on top of its vtable offset", vtable, path)
         return [(at + offset if offset else 0, at + table_bytes) for offset in offsets]
 
-    def field(self, name: str, field: str, kind: str, place: tuple[int, int], table: Table, path: str) -> Any:
+    def field(self, name: str, field: str, place: tuple[int, int], table: Table, path: str) -> Any:
         at, end = place
+        kind = TABLES[name][field]
         scalar = kind.partition("=")[0]
         if not at:
             return _default(kind) if scalar in SCALARS else None
@@ -246,8 +247,8 @@ def _put_tables(builder: Any, offsets: list[int]) -> int:
     builder.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
         builder.PrependUOffsetTRelative(offset)
-    offset: int = builder.EndVector()
-    return offset
+    place: int = builder.EndVector()
+    return place
 
 
 def _put_scalars(builder: Any, values: np.ndarray[Any, Any]) -> int:

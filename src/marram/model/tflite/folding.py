@@ -1,5 +1,7 @@
-"""Operators that are computed while importing, because all they read is known: the arithmetic of shapes that exporters leave
-in a file with an open batch size, and weights that wait behind DEQUANTIZE, TRANSPOSE or RESHAPE.
+"""Operators that are computed while importing, because all they read is known.
+
+Such are the arithmetic of shapes that exporters leave in a file with an open batch size, and weights that wait behind
+DEQUANTIZE, TRANSPOSE or RESHAPE.
 
 Each rule takes a ``Site`` whose inputs are known and gives the value of its one output, or None to leave it to the importer.
 """
@@ -109,7 +111,8 @@ def _product(site: Site, values: list[Array]) -> Array | None:
     if values[0].ndim != 1 or values[0].size > LARGEST_ARITHMETIC:
         return None
     keep = bool(site.options("ReducerOptions")["keep_dims"])
-    return np.prod(values[0], keepdims=keep, dtype=values[0].dtype).reshape((1,) if keep else ())
+    product: Array = np.prod(values[0], keepdims=True, dtype=values[0].dtype)
+    return product if keep else product.reshape(())
 
 
 _RULES: dict[str, Callable[[Site, list[Array]], Array | None]] = {

@@ -8,7 +8,7 @@ from marram.core.graph import Graph, Node
 from marram.core.operators import Conv2D, Dense, DepthwiseConv2D, MatMul, Pair, Reshape, TransposeConv2D
 from marram.model.tflite import padding
 from marram.model.tflite.importing import Site
-from marram.model.tflite.records import Record, Write, fused, integers, present, shape, unwritable, version
+from marram.model.tflite.records import Record, Write, area, fused, integers, present, shape, unwritable, version
 from marram.model.tflite.schema import SAME, VALID
 
 
@@ -80,7 +80,7 @@ def _read_transpose_conv2d(site: Site) -> None:
     if len(wanted) != 4:
         site.damaged(f"has the output shape {wanted}, not four axes")
     size, kernel = _image(site, 2)[1:3], _image(site, 1)[1:3]
-    edges = [_cropped(site, scheme, size[i], kernel[i], stride[i], wanted[i + 1]) for i in (0, 1)]
+    edges = [_cropped(site, scheme, axis) for axis in zip(size, kernel, stride, wanted[1:3], strict=True)]
     op = TransposeConv2D(
         stride=stride,
         padding=(*edges[0][:2], *edges[1][:2]),
@@ -90,8 +90,9 @@ def _read_transpose_conv2d(site: Site) -> None:
     site.emit(op, [site.operand(2), site.weights(1), _bias(site, 3)])
 
 
-def _cropped(site: Site, scheme: int, size: int, kernel: int, stride: int, wanted: int) -> tuple[int, int, int]:
+def _cropped(site: Site, scheme: int, axis: tuple[int, int, int, int]) -> tuple[int, int, int]:
     """Places cut off before and behind, and places added behind, so that one axis has the wanted size."""
+    size, kernel, stride, wanted = axis
     if scheme == SAME and -(-wanted // stride) != size:
         site.refuse(f"with padding SAME from {size} to {wanted} places by stride {stride}")
     excess = (size - 1) * stride + kernel - wanted
@@ -159,7 +160,7 @@ def _write_depthwise_conv2d(node: Node, graph: Graph, op: DepthwiseConv2D) -> Re
 
 
 def _window_options(node: Node, graph: Graph, op: Conv2D | DepthwiseConv2D) -> dict[str, int]:
-    size, kernel = shape(node, graph)[1:3], shape(node, graph, 1)[1:3]
+    size, kernel = area(node, graph), area(node, graph, 1)
     code = padding.scheme(op.padding, size, kernel, stride=op.stride, dilation=op.dilation)
     assert code is not None, "lowering leaves paddings that have a scheme"
     return {
@@ -187,7 +188,7 @@ def transposed_scheme(op: TransposeConv2D, size: Pair, kernel: Pair) -> int | No
 
 
 def _write_transpose_conv2d(node: Node, graph: Graph, op: TransposeConv2D) -> Record:
-    code = transposed_scheme(op, shape(node, graph)[1:3], shape(node, graph, 1)[1:3])
+    code = transposed_scheme(op, area(node, graph), area(node, graph, 1))
     assert code is not None, "lowering leaves paddings that have a scheme"
     assert op.activation == "none", "lowering sets the activation apart"
     output = integers("output_shape", *graph.tensors[node.outputs[0]].shape)

@@ -35,7 +35,7 @@ from marram.core.operators import (
 from marram.model.shapes import output_shapes
 from marram.model.tflite import padding
 from marram.model.tflite.layers import transposed_scheme
-from marram.model.tflite.records import shape, unwritable
+from marram.model.tflite.records import area, shape, unwritable
 
 
 def lower(graph: Graph) -> Graph:
@@ -68,13 +68,13 @@ class _Lowering:
         return name
 
     def convolve(self, node: Node, op: Conv2D | DepthwiseConv2D) -> None:
-        size, kernel = shape(node, self.graph)[1:3], shape(node, self.graph, 1)[1:3]
+        size, kernel = area(node, self.graph), area(node, self.graph, 1)
         if padding.scheme(op.padding, size, kernel, stride=op.stride, dilation=op.dilation) is None:
             node = self.padded(node, op.padding, 0.0)
         self.nodes.append(node)
 
     def pool(self, node: Node, op: MaxPool2D | AveragePool2D) -> None:
-        if padding.scheme(op.padding, shape(node, self.graph)[1:3], op.kernel, stride=op.stride) is None:
+        if padding.scheme(op.padding, area(node, self.graph), op.kernel, stride=op.stride) is None:
             if isinstance(op, AveragePool2D):
                 hint = "Use padding that TFLite calls SAME, no padding, or an explicit Pad that counts as zeros."
                 raise unwritable(node, f"an average that leaves out the padding {op.padding}", hint=hint)
@@ -94,7 +94,7 @@ class _Lowering:
         y = node.outputs[0]
         full = self.graph.tensors[y].shape
         last = y if op.activation == "none" else self.between(node, "linear", full, like=y)
-        size, kernel = shape(node, self.graph)[1:3], shape(node, self.graph, 1)[1:3]
+        size, kernel = area(node, self.graph), area(node, self.graph, 1)
         plain = msgspec.structs.replace(op, activation="none")
         if transposed_scheme(plain, size, kernel) is None:
             self.cut(node, plain, last)
@@ -145,7 +145,9 @@ _RULES: dict[type, Callable[[_Lowering, Node, Any], None]] = {
     AveragePool2D: _Lowering.pool,
     MaxPool2D: _Lowering.pool,
     TransposeConv2D: _Lowering.transpose_convolve,
-    BatchNorm: _refuse("batch norm is no operator of TFLite", "Fold it into the layer before it: compress with the decision Fold."),
+    BatchNorm: _refuse(
+        "batch norm is no operator of TFLite", "Fold it into the layer before it: compress with the decision Fold."
+    ),
     Lstm: _refuse("the LSTM has no form that all runtimes of TFLite take", "Unroll it into its steps first, or write ONNX."),
     Gru: _refuse("TFLite has no GRU", "Unroll it into its steps first, or write ONNX."),
 }

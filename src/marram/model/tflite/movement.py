@@ -79,9 +79,9 @@ def strided_cuts(site: Site) -> tuple[list[slice], set[int]]:
             cuts[axis] = slice(first, first + 1, 1)
             gone.add(axis)
         else:
-            first = None if options["begin_mask"] & bit else begin
-            last = None if options["end_mask"] & bit else end
-            cuts[axis] = slice(*slice(first, last, stride).indices(x[axis]))
+            start = None if options["begin_mask"] & bit else begin
+            stop = None if options["end_mask"] & bit else end
+            cuts[axis] = slice(*slice(start, stop, stride).indices(x[axis]))
     return cuts, gone
 
 
@@ -211,10 +211,14 @@ def _write_slice(node: Node, graph: Graph, op: Slice) -> Record:
     if set(op.strides) == {1}:
         size = integers("size", *(last - first for first, last in zip(begin, end, strict=True)))
         number += len(x) > 4
-        return Record(
-            operator="SLICE", inputs=(*node.inputs, integers("begin", *begin), size), version=number, options=("SliceOptions", {})
-        )
-    inputs = (*node.inputs, integers("begin", *begin), integers("end", *end), integers("strides", *strides))
+        cut: tuple[str | Parameter, ...] = (*node.inputs, integers("begin", *begin), size)
+        return Record(operator="SLICE", inputs=cut, version=number, options=("SliceOptions", {}))
+    inputs: tuple[str | Parameter, ...] = (
+        *node.inputs,
+        integers("begin", *begin),
+        integers("end", *end),
+        integers("strides", *strides),
+    )
     return Record(operator="STRIDED_SLICE", inputs=inputs, version=number, options=("StridedSliceOptions", {}))
 
 
@@ -223,7 +227,7 @@ def _write_pad(node: Node, graph: Graph, op: Pad) -> Record:
     number = 4 if len(op.paddings) > 4 else version(node, graph)
     if op.value == 0:
         return Record(operator="PAD", inputs=(*node.inputs, paddings), version=number, options=("PadOptions", {}))
-    inputs = (*node.inputs, paddings, _fill(node, graph, op.value))
+    inputs: tuple[str | Parameter, ...] = (*node.inputs, paddings, _fill(node, graph, op.value))
     return Record(operator="PADV2", inputs=inputs, version=number, options=("PadV2Options", {}))
 
 
@@ -239,14 +243,14 @@ def _fill(node: Node, graph: Graph, value: float) -> Parameter:
 
 
 def _write_reshape(node: Node, _graph: Graph, op: Reshape) -> Record:
-    inputs = (*node.inputs, integers("shape", *op.shape))
+    inputs: tuple[str | Parameter, ...] = (*node.inputs, integers("shape", *op.shape))
     return Record(operator="RESHAPE", inputs=inputs, options=("ReshapeOptions", {"new_shape": np.array(op.shape, np.int32)}))
 
 
 def _write_transpose(node: Node, graph: Graph, op: Transpose) -> Record:
     rank = len(op.permutation)
     number = 6 if rank > 5 else version(node, graph, float32=4, int8=4, int16=5) if rank > 4 else version(node, graph, int16=5)
-    inputs = (*node.inputs, integers("permutation", *op.permutation))
+    inputs: tuple[str | Parameter, ...] = (*node.inputs, integers("permutation", *op.permutation))
     return Record(operator="TRANSPOSE", inputs=inputs, version=number, options=("TransposeOptions", {}))
 
 

@@ -30,7 +30,7 @@ def records(node: Node, graph: Graph) -> list[tuple[Record, tuple[Tensor, ...]]]
     assert isinstance(node.op, LayerNorm)
     y = graph.tensors[node.outputs[0]]
     if y.dtype != "float32":
-        raise unwritable(node, "a layer norm on integers", hint="Keep it in float: add it to the decision Quantise's keep_float.")
+        raise unwritable(node, "a layer norm on integers", hint="Keep it in float: name it in keep_float of Quantise.")
     x, gamma, beta = node.inputs
     full = shape(node, graph)
     column = (*full[:-1], 1)

@@ -23,14 +23,13 @@ def scheme(padding: Padding, size: Pair, kernel: Pair, *, stride: Pair, dilation
     """
     possible = {VALID, SAME}
     for axis in (0, 1):
+        n, window, step, spread = size[axis], kernel[axis], stride[axis], dilation[axis]
         before, after = padding[2 * axis : 2 * axis + 2]
-        places = convolved_size(
-            size[axis], kernel[axis], stride=stride[axis], dilation=dilation[axis], before=before, after=after
-        )
-        inside = convolved_size(size[axis], kernel[axis], stride=stride[axis], dilation=dilation[axis], before=0, after=0)
+        inside = convolved_size(n, window, stride=step, dilation=spread, before=0, after=0)
+        places = convolved_size(n, window, stride=step, dilation=spread, before=before, after=after)
         if (before, places) != (0, inside):
             possible.discard(VALID)
-        if (before, places) != (_same(size[axis], kernel[axis], stride[axis], dilation[axis])[0], -(-size[axis] // stride[axis])):
+        if (before, places) != (_same(n, window, step, spread)[0], -(-n // step)):
             possible.discard(SAME)
     return max(possible, default=None)  # VALID is the larger code
 

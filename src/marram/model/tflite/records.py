@@ -10,7 +10,7 @@ import numpy as np
 
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph, Node, Quantisation
-from marram.core.operators import Activation
+from marram.core.operators import Activation, Pair
 from marram.model.tflite.schema import ACTIVATIONS
 
 
@@ -51,6 +51,12 @@ def version(node: Node, graph: Graph, *, float32: int = 1, int8: int = 2, int16:
 def shape(node: Node, graph: Graph, place: int = 0) -> tuple[int, ...]:
     """The shape of an input."""
     return graph.tensors[node.inputs[place]].shape
+
+
+def area(node: Node, graph: Graph, place: int = 0) -> Pair:
+    """Height and width of an input that is an image or a filter."""
+    _, height, width, _ = shape(node, graph, place)
+    return height, width
 
 
 def present(node: Node) -> tuple[str, ...]:

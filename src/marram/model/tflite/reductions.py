@@ -9,10 +9,10 @@ from marram.core.operators import AveragePool2D, MaxPool2D, Mean, Sum
 from marram.model.tflite import padding
 from marram.model.tflite.importing import Site
 from marram.model.tflite.layers import scheme_of, stride_of
-from marram.model.tflite.records import Record, Write, fused, integers, shape, version
+from marram.model.tflite.records import Record, Write, area, fused, integers, version
 
 
-def _read_pool(kind: type[AveragePool2D] | type[MaxPool2D]) -> Callable[[Site], None]:
+def _read_pool(kind: type[AveragePool2D | MaxPool2D]) -> Callable[[Site], None]:
     def read(site: Site) -> None:
         options, x = site.options("Pool2DOptions"), site.shape(0)
         stride, kernel = stride_of(site, options), (options["filter_height"], options["filter_width"])
@@ -25,7 +25,7 @@ def _read_pool(kind: type[AveragePool2D] | type[MaxPool2D]) -> Callable[[Site], 
     return read
 
 
-def _read_reduce(kind: type[Mean] | type[Sum]) -> Callable[[Site], None]:
+def _read_reduce(kind: type[Mean | Sum]) -> Callable[[Site], None]:
     def read(site: Site) -> None:
         rank = len(site.shape(0))
         axes = tuple(sorted({site.axis(axis, rank) for axis in site.integers(1)}))
@@ -43,7 +43,7 @@ READERS = {
 
 
 def _write_pool(node: Node, graph: Graph, op: AveragePool2D | MaxPool2D) -> Record:
-    code = padding.scheme(op.padding, shape(node, graph)[1:3], op.kernel, stride=op.stride)
+    code = padding.scheme(op.padding, area(node, graph), op.kernel, stride=op.stride)
     assert code is not None, "lowering leaves paddings that have a scheme"
     options = {
         "padding": code,

@@ -98,12 +98,14 @@ class _Draft:
         code = self.codes.setdefault((_CODES[record.operator], record.version), len(self.codes))
         inputs = [self.input(item, outputs[0]) for item in record.inputs]
         places = [self.places[tensor.name] if tensor.name in self.places else self.add(tensor) for tensor in outputs]
-        self.operators.append({
-            "opcode_index": code,
-            "inputs": np.array(inputs, np.int32),
-            "outputs": np.array(places, np.int32),
-            "builtin_options": record.options,
-        })
+        self.operators.append(
+            {
+                "opcode_index": code,
+                "inputs": np.array(inputs, np.int32),
+                "outputs": np.array(places, np.int32),
+                "builtin_options": record.options,
+            }
+        )
 
     def input(self, item: str | Parameter, output: Tensor) -> int:
         """The index of an operator's input, -1 for an absent one."""
@@ -114,34 +116,35 @@ class _Draft:
     def model(self) -> Table:
         """The root table."""
         inputs, outputs = ([self.tensor(name) for name in names] for names in (self.graph.inputs, self.graph.outputs))
+        main = {
+            "tensors": self.tensors,
+            "inputs": np.array(inputs, np.int32),
+            "outputs": np.array(outputs, np.int32),
+            "operators": self.operators,
+            "name": self.graph.name,
+        }
+        signature = {
+            "inputs": self.signature(self.graph.inputs),
+            "outputs": self.signature(self.graph.outputs),
+            "signature_key": "serving_default",
+        }
         return {
             "version": VERSION,
-            "operator_codes": [
-                {"deprecated_builtin_code": min(code, 127), "version": number, "builtin_code": code} for code, number in self.codes
-            ],
-            "subgraphs": [
-                {
-                    "tensors": self.tensors,
-                    "inputs": np.array(inputs, np.int32),
-                    "outputs": np.array(outputs, np.int32),
-                    "operators": self.operators,
-                    "name": self.graph.name,
-                }
-            ],
+            "operator_codes": [_code(code, number) for code, number in self.codes],
+            "subgraphs": [main],
             "description": "marram",
             "buffers": self.buffers,
-            "signature_defs": [
-                {
-                    "inputs": self.signature(self.graph.inputs),
-                    "outputs": self.signature(self.graph.outputs),
-                    "signature_key": "serving_default",
-                }
-            ],
+            "signature_defs": [signature],
         }
 
     def signature(self, names: tuple[str, ...]) -> list[Table]:
         """The names by which a caller hands over tensors."""
         return [{"name": name, "tensor_index": self.places[name]} for name in names]
+
+
+def _code(code: int, number: int) -> Table:
+    """An operator and its version; the old field is a byte."""
+    return {"deprecated_builtin_code": min(code, 127), "version": number, "builtin_code": code}
 
 
 def _quantisation(quantisation: Quantisation) -> Table:
