@@ -1,0 +1,91 @@
+"""Bias correction: each layer's mean error on calibration data goes into its int32 bias, layer by layer in order.
+
+The error of a layer is measured before its activation, output channel by output channel, between the float layer on float
+inputs and the quantised weights on the inputs that the already corrected integer layers give. Source: Nagel et al., ICCV 2019,
+section 4.2 and appendix D (empirical bias correction).
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from marram.compress.calibration import Samples
+from marram.compress.grid import bias_scales
+from marram.compress.rewrites.weights import LINEAR
+from marram.compress.stepping import Values, bounded_batches, last_reads, run_node, step, to_float, to_inputs
+from marram.core.graph import Array, Graph, Node, Tensor, fresh_name, with_nodes
+
+
+def correct_bias(float_graph: Graph, integer: Graph, samples: Samples, *, limit: int = 256) -> Graph:
+    """Shift the int32 biases of an integer Graph against the mean error of each layer.
+
+    Args:
+        float_graph: the Graph that ``integer`` was quantised from, with its node names.
+        integer: an integer Graph.
+        samples: calibration samples in float32.
+        limit: the most samples that are used; fewer where their activations would not fit into memory.
+
+    Returns:
+        The integer Graph with corrected biases; a layer without a bias gets one.
+    """
+    inputs = bounded_batches(float_graph, samples, limit=limit)
+    floats, integers = [dict(values) for values in inputs], [to_inputs(integer, values) for values in inputs]
+    by_name = {node.name: index for index, node in enumerate(float_graph.nodes)}
+    forget_float, forget = last_reads(float_graph), last_reads(integer)
+    done = 0
+    for index, node in enumerate(integer.nodes):
+        partner = by_name.get(node.name)
+        while partner is not None and done < partner:
+            step(float_graph, done, floats, forget_float)
+            done += 1
+        if partner is not None and isinstance(node.op, LINEAR) and integer.tensors[node.outputs[0]].dtype == "int8":
+            error = _mean_error((float_graph, float_graph.nodes[partner], floats), (integer, node, integers))
+            integer = _shifted(integer, node, -error)
+        step(integer, index, integers, forget)
+    return integer
+
+
+def _before_activation(graph: Graph, node: Node, value: Values) -> Array:
+    assert isinstance(node.op, LINEAR)
+    bare = msgspec.structs.replace(node, op=msgspec.structs.replace(node.op, activation="none"))
+    return run_node(graph, bare, value)[0]
+
+
+_Layer = tuple[Graph, Node, list[Values]]
+
+
+def _mean_error(exact_layer: _Layer, whole_layer: _Layer) -> Array:
+    """Mean difference of the quantised layer from the float layer for each output channel."""
+    (graph, node, floats), (integer, quantised, integers) = exact_layer, whole_layer
+    parameters = {
+        mine: to_float(integer, theirs, integer.constants[theirs])
+        for mine, theirs in zip(node.inputs[1:], quantised.inputs[1:], strict=False)
+        if mine and theirs
+    }
+    rounded = msgspec.structs.replace(graph, constants={**graph.constants, **parameters})
+    total, count = np.zeros(graph.tensors[node.outputs[0]].shape[-1]), 0
+    for exact, whole in zip(floats, integers, strict=True):
+        source = quantised.inputs[0]
+        given = {node.inputs[0]: to_float(integer, source, whole[source])}
+        difference = _before_activation(rounded, node, given).astype(np.float64) - _before_activation(graph, node, exact)
+        total += difference.reshape(-1, total.size).sum(axis=0)
+        count += difference.size // total.size
+    return total / count
+
+
+def _shifted(integer: Graph, node: Node, shift: Array) -> Graph:
+    """The graph with a real-valued shift added to one layer's bias."""
+    source, weights = integer.tensors[node.inputs[0]].quantisation, integer.tensors[node.inputs[1]].quantisation
+    assert source is not None
+    assert weights is not None
+    scales = bias_scales(source.scale, weights)
+    name = node.inputs[2] if len(node.inputs) > 2 else ""
+    before = integer.constants[name].astype(np.float64) if name else np.zeros(shift.size)
+    limits = np.iinfo(np.int32)
+    value = np.clip(np.round(before + shift / np.array(scales.scales)), limits.min, limits.max).astype(np.int32)
+    made = fresh_name(integer.tensors, f"{node.name}/corrected_bias")
+    tensor = Tensor(name=made, shape=value.shape, dtype="int32", quantisation=scales)
+    changed = msgspec.structs.replace(node, inputs=(*node.inputs[:2], made))
+    nodes = [changed if other.name == node.name else other for other in integer.nodes]
+    return with_nodes(integer, nodes, tensors={made: tensor}, constants={made: value})
