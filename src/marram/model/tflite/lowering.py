@@ -1,8 +1,10 @@
 """Graph -> the same computation in operators that TFLite has one to one.
 
 - Padding that is neither SAME nor VALID becomes a node of its own before the layer: zeros for convolutions (in an integer
-  graph the zero point), the lowest value for a maximum.
+  graph the zero point), the lowest value for a maximum. A padding value is rounded to the scale of what it pads.
+- A convolution without a bias gets one of zeros: LiteRT's kernels ask for it.
 - A transposed convolution is computed whole where neither scheme cuts it as asked, and cut by a slice; its activation follows.
+- A relu6 that also rescales becomes the rescaling and a relu6: microcontrollers ignore a change of scale there.
 
 Lowering what is lowered changes nothing. What TFLite has no operator for is refused with what to do.
 """
@@ -15,7 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from marram.core.graph import Graph, Node, Tensor, fresh_name, with_nodes
+from marram.core.graph import Array, DType, Graph, Node, Quantisation, Tensor, fresh_name, with_nodes
 from marram.core.operators import (
     AveragePool2D,
     BatchNorm,
@@ -27,6 +29,7 @@ from marram.core.operators import (
     Operator,
     Pad,
     Padding,
+    Quantise,
     Relu,
     Relu6,
     Slice,
@@ -47,7 +50,7 @@ def lower(graph: Graph) -> Graph:
     work = _Lowering(graph)
     for node in graph.nodes:
         _RULES.get(type(node.op), _Lowering.keep)(work, node, node.op)
-    return with_nodes(graph, work.nodes, tensors=work.tensors)
+    return with_nodes(graph, work.nodes, tensors=work.tensors, constants=work.constants)
 
 
 class _Lowering:
@@ -57,6 +60,7 @@ class _Lowering:
         self.graph = graph
         self.nodes: list[Node] = []
         self.tensors: dict[str, Tensor] = {}
+        self.constants: dict[str, Array] = {}
 
     def keep(self, node: Node, _op: Operator) -> None:
         self.nodes.append(node)
@@ -71,6 +75,34 @@ class _Lowering:
         size, kernel = area(node, self.graph), area(node, self.graph, 1)
         if padding.scheme(op.padding, size, kernel, stride=op.stride, dilation=op.dilation) is None:
             node = self.padded(node, op.padding, 0.0)
+        if len(node.inputs) < 3 or not node.inputs[2]:
+            node = msgspec.structs.replace(node, inputs=(*node.inputs[:2], self.no_bias(node)))
+        self.nodes.append(node)
+
+    def no_bias(self, node: Node) -> str:
+        """A new bias of zeros."""
+        known = {**self.graph.tensors, **self.tensors}
+        y, x, weights = (known[name] for name in (node.outputs[0], *node.inputs[:2]))
+        name = self.between(node, "bias", y.shape[-1:], like=y.name)
+        scale = None if x.quantisation is None or weights.quantisation is None else _bias_scale(x, weights.quantisation)
+        dtype: DType = "float32" if x.quantisation is None else "int64" if x.dtype == "int16" else "int32"
+        self.tensors[name] = msgspec.structs.replace(self.tensors[name], dtype=dtype, quantisation=scale)
+        self.constants[name] = np.zeros(y.shape[-1:], dtype)
+        return name
+
+    def pad(self, node: Node, op: Pad) -> None:
+        quantisation = self.graph.tensors[node.inputs[0]].quantisation
+        if quantisation is not None:
+            value = quantisation.scale * round(op.value / quantisation.scale)
+            node = msgspec.structs.replace(node, op=msgspec.structs.replace(op, value=value))
+        self.nodes.append(node)
+
+    def clamp(self, node: Node, _op: Relu6) -> None:
+        x, y = self.graph.tensors[node.inputs[0]], self.graph.tensors[node.outputs[0]]
+        if x.quantisation != y.quantisation:
+            name = self.between(node, "rescaled", x.shape, like=y.name)
+            self.nodes.append(Node(name=f"{node.name}_rescale", op=Quantise(), inputs=node.inputs, outputs=(name,)))
+            node = msgspec.structs.replace(node, inputs=(name,))
         self.nodes.append(node)
 
     def pool(self, node: Node, op: MaxPool2D | AveragePool2D) -> None:
@@ -125,6 +157,13 @@ def _apart(node: Node, op: TransposeConv2D) -> Relu | Relu6:
     return Relu() if op.activation == "relu" else Relu6()
 
 
+def _bias_scale(x: Tensor, weights: Quantisation) -> Quantisation:
+    """The scale of a bias: that of the input times that of the weights."""
+    assert x.quantisation is not None
+    scales = tuple(float(np.float32(x.quantisation.scale) * np.float32(scale)) for scale in weights.scales)
+    return Quantisation(scales=scales, zero_points=(0,) * len(scales), axis=0 if len(scales) > 1 else None)
+
+
 def _lowest(tensor: Tensor) -> float:
     """The least real value that a tensor can hold."""
     if tensor.quantisation is None:
@@ -145,6 +184,8 @@ _RULES: dict[type, Callable[[_Lowering, Node, Any], None]] = {
     AveragePool2D: _Lowering.pool,
     MaxPool2D: _Lowering.pool,
     TransposeConv2D: _Lowering.transpose_convolve,
+    Pad: _Lowering.pad,
+    Relu6: _Lowering.clamp,
     BatchNorm: _refuse(
         "batch norm is no operator of TFLite", "Fold it into the layer before it: compress with the decision Fold."
     ),
