@@ -125,13 +125,13 @@ def class_balance(labels: Sequence[str], parts: Sequence[tuple[str, Sequence[int
     return drawn.svg
 
 
-def layer_damage(names: Sequence[str], sqnr_db: Sequence[float], accuracy_lost: Sequence[float | None]) -> str:
-    """Signal to quantisation noise of each layer, and accuracy lost when only that layer is quantised (share)."""
+def layer_damage(names: Sequence[str], sqnr_db: Sequence[float], accuracies: Sequence[float | None]) -> str:
+    """Signal to quantisation noise of each layer, and the accuracy when only that layer is quantised (share)."""
     with canvas("damage", height_in=1.2 + 0.24 * len(names)) as drawn:
         places = np.arange(len(names))
         drawn.axes.barh(places, sqnr_db, color=SERIES[0], height=0.68)
-        for place, (noise, lost) in enumerate(zip(sqnr_db, accuracy_lost, strict=True)):
-            text = f" {noise:.1f} dB" + ("" if lost is None else f", {100 * lost:+.2f} pt alone")
+        for place, (noise, accuracy) in enumerate(zip(sqnr_db, accuracies, strict=True)):
+            text = f" {noise:.1f} dB" + ("" if accuracy is None else f", alone {100 * accuracy:.1f} % right")
             drawn.axes.text(max(noise, 0), place, text, va="center", fontsize=8)
         drawn.axes.set_yticks(places, names, fontsize=8)
         drawn.axes.invert_yaxis()

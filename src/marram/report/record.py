@@ -39,12 +39,10 @@ class ModelSummary(_Part, frozen=True, kw_only=True):
 
 
 class RecipeTrial(_Part, frozen=True, kw_only=True):
-    """One recipe tried on the validation part."""
+    """One recipe tried: how close its outputs stay to the float model's on validation samples, in dB."""
 
     recipe: Recipe
-    title: str
-    accuracy: float
-    chosen: bool
+    closeness_db: float
 
 
 class Attempt(_Part, frozen=True, kw_only=True):
@@ -96,7 +94,8 @@ class BuildResult(_Part, frozen=True, kw_only=True):
     data: DataSummary
     labels: tuple[str, ...]
     model: ModelSummary
-    baseline: Evidence
+    baseline: Evidence | None
+    recipe: Recipe | None
     trials: tuple[RecipeTrial, ...]
     damage: tuple[LayerDamage, ...]
     targets: tuple[TargetResult, ...]

@@ -1,0 +1,168 @@
+"""The contract's model: trained from the zoo or a factory, or read from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from marram._build.cache import Cache
+from marram._build.gathering import Gathered
+from marram._build.project import Project
+from marram.core.codec import digest
+from marram.core.contract import Contract
+from marram.core.errors import UnsupportedOperator, UserError
+from marram.core.graph import Graph, OpaqueModel
+from marram.core.ports import Progress
+from marram.data.readers.function import REFERENCE, resolve
+from marram.model.files import SUFFIXES, load, load_opaque
+from marram.model.layout import channels_last_inputs
+from marram.sense import apply, output_shape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ZOO = "zoo:"
+
+
+class Modelled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The model before compression: a Graph, or a file with operators outside the Graph. ``history`` as in the report."""
+
+    graph: Graph | None = None
+    opaque: OpaqueModel | None = None
+    history: tuple[tuple[float, float], ...] = ()
+
+
+def obtain(contract: Contract, gathered: Gathered, *, project: Project, cache: Cache, progress: Progress) -> Modelled:
+    """The contract's model as a float Graph (or an integer one, if its file holds that), or opaque.
+
+    Raises:
+        UserError: the source is not there, cannot be built, or does not fit the data.
+    """
+    source = contract.model.source
+    if Path(source).suffix in SUFFIXES:
+        return _from_file(project.folder / source, contract, gathered, cache)
+    code = _code(source, project.folder)
+    parts = (gathered.training.digest, gathered.validation.digest)
+    inputs = (contract.model, contract.training, gathered.preprocess, parts, code)
+    checkpoint = project.checkpoints / (digest(inputs).removeprefix("sha256:") + ".pt")
+
+    def make() -> Modelled:
+        return _trained(contract, project.folder, gathered, checkpoint, progress)
+
+    return cache.stage("training", 1, inputs, Modelled, make)
+
+
+def _code(source: str, folder: Path) -> str:
+    """Digest of a user's factory file, since its code decides the model."""
+    path = folder / source.partition(":")[0]
+    return digest(path.read_bytes()) if path.suffix == ".py" and path.is_file() else ""
+
+
+def _from_file(path: Path, contract: Contract, gathered: Gathered, cache: Cache) -> Modelled:
+    if not path.is_file():
+        raise UserError("there is no such model file", where=str(path), hint="[model] source names it.")
+
+    def make() -> Modelled:
+        try:
+            graph = channels_last_inputs(load(path, name=contract.model.name))
+        except UnsupportedOperator:
+            return Modelled(opaque=load_opaque(path, name=contract.model.name))
+        return Modelled(graph=graph)
+
+    modelled = cache.stage("import", 1, digest(path.read_bytes()), Modelled, make)
+    _check_fit(modelled, gathered, path)
+    return modelled
+
+
+def _check_fit(modelled: Modelled, gathered: Gathered, path: Path) -> None:
+    """The file's input must be what preprocessing gives, its output one score for each class."""
+    model = modelled.graph or modelled.opaque
+    assert model is not None
+    inputs, outputs = _ends(model)
+    wanted = output_shape(gathered.preprocess)
+    if len(inputs) != 1 or np.prod(inputs[0][1:]) != np.prod(wanted):
+        raise UserError(
+            f"the model takes {' and '.join(map(str, inputs))}, the contract's [input] gives {(1, *wanted)}",
+            where=str(path),
+            hint="Correct [input], or export the model for this input.",
+        )
+    classes = len(gathered.labels)
+    given = outputs[0] if outputs else ()
+    if classes and given[-1:] != (classes,):
+        raise UserError(
+            f"the model gives {given}, but the data has {classes} classes: {', '.join(gathered.labels)}",
+            where=str(path),
+            hint="The output's last axis must have one score for each class, in the order of the sorted class names.",
+        )
+
+
+def _ends(model: Graph | OpaqueModel) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    inputs = model.inputs if isinstance(model, OpaqueModel) else model.input_tensors
+    outputs = model.outputs if isinstance(model, OpaqueModel) else model.output_tensors
+    return [tensor.shape for tensor in inputs], [tensor.shape for tensor in outputs]
+
+
+def _trained(contract: Contract, folder: Path, gathered: Gathered, checkpoint: Path, progress: Progress) -> Modelled:
+    from marram.model.training import TrainingSettings, train
+
+    wanted = contract.training
+    settings = TrainingSettings(
+        epochs=wanted.epochs,
+        batch_size=wanted.batch_size,
+        learning_rate=wanted.learning_rate,
+        weight_decay=wanted.weight_decay,
+        label_smoothing=wanted.label_smoothing,
+        patience=wanted.patience or 0,
+        augmentation=wanted.augmentation,
+        threads=wanted.threads,
+        seed=wanted.seed,
+    )
+    module = _module(contract, folder, gathered)
+    preprocess = gathered.preprocess
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    result = train(
+        module,
+        gathered.training,
+        gathered.validation,
+        settings,
+        preprocess=lambda samples: apply(preprocess, samples),
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    example = np.zeros((1, *output_shape(preprocess)), np.float32)
+    graph = load(module, example=example, name=contract.model.name)
+    history = tuple(
+        (record.training_loss, record.validation.metric if record.validation else float("nan")) for record in result.history
+    )
+    return Modelled(graph=graph, history=history)
+
+
+def _module(contract: Contract, folder: Path, gathered: Gathered) -> nn.Module:
+    from marram.model import zoo
+
+    source, options = contract.model.source, contract.model.options
+    shape, classes = output_shape(gathered.preprocess), len(gathered.labels)
+    if source.startswith(ZOO):
+        return zoo.make(source.removeprefix(ZOO), input_shape=shape, classes=classes, seed=contract.training.seed, **options)
+    if REFERENCE.fullmatch(source) is None:
+        raise UserError(
+            f"[model] source {source!r} is none of the known kinds",
+            hint=f"Write zoo: and one of {', '.join(zoo.names())}; a {' or '.join(SUFFIXES)} file; or file.py:factory.",
+        )
+    return _from_factory(contract, folder, shape, classes)
+
+
+def _from_factory(contract: Contract, folder: Path, shape: tuple[int, ...], classes: int) -> nn.Module:
+    import torch
+
+    factory = resolve(contract.model.source, folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(contract.training.seed)
+        module = factory(input_shape=shape, classes=classes, **contract.model.options)
+    if not isinstance(module, torch.nn.Module):
+        kind = type(module).__name__
+        raise UserError(f"returned {kind}", where=contract.model.source, hint="The factory must return a torch.nn.Module.")
+    return module
