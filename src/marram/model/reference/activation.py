@@ -125,10 +125,10 @@ def relu6_integer(site: Site) -> Kernel:
 
 
 def leaky_relu_integer(site: Site) -> Kernel:
-    """Integer leaky relu, its factors in float32. Specification: ``reference_ops::QuantizeLeakyRelu``."""
-    scale_in, scale_out = site.scale(site.input(0)), site.scale(site.output)
-    positive = multiplier(float(scale_in / scale_out))
-    negative = multiplier(float(scale_in * np.float32(site.op(LeakyRelu).alpha) / scale_out))
+    """Integer leaky relu, its factors in double. Specification: ``reference_ops::QuantizeLeakyRelu``."""
+    scale_in, scale_out = float(site.scale(site.input(0))), float(site.scale(site.output))
+    positive = multiplier(scale_in / scale_out)
+    negative = multiplier(scale_in * float(np.float32(site.op(LeakyRelu).alpha)) / scale_out)
     zero_point = site.zero_point(site.input(0))
     low, high = integer_range(site.output)
 
@@ -139,9 +139,9 @@ def leaky_relu_integer(site: Site) -> Kernel:
     return unary(site, rule)
 
 
-def _multiplier16(real: np.float32) -> tuple[int, int]:
+def _multiplier16(real: float) -> tuple[int, int]:
     """A factor as (integer of 15 fractional bits, power of two). ``DownScaleInt32ToInt16Multiplier``."""
-    by = multiplier(float(real))
+    by = multiplier(real)
     return min((int(by.values) + (1 << 15)) >> 16, 0x7FFF), int(by.shifts)
 
 
@@ -155,9 +155,9 @@ def _wrap16(values: Array) -> Array:
 
 def hard_swish_integer(site: Site) -> Kernel:
     """Integer hard swish in 16-bit fixed point. Specification: ``reference_ops::HardSwish``."""
-    fine = np.float32(1 / 128) * site.scale(site.input(0))
-    factor_out, power_out = _multiplier16(fine / site.scale(site.output))
-    factor_gate, power_gate = _multiplier16(fine / (np.float32(3) / np.float32(32768)))
+    fine = float(site.scale(site.input(0))) / 128
+    factor_out, power_out = _multiplier16(fine / float(site.scale(site.output)))
+    factor_gate, power_gate = _multiplier16(fine / (3 / 32768))
     if power_out > 0:
         raise site.error("the output scale is below 1/128 of the input scale")
     zero_in, zero_out = site.zero_point(site.input(0)), site.zero_point(site.output)

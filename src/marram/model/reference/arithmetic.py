@@ -144,7 +144,7 @@ def rescaler(
 
         def general(accumulators: Array) -> Array:
             summed = wrap32(accumulators.astype(np.int64) + addend)
-            return np.clip(multiply(summed, by) + zero_point, low, high).astype(dtype)
+            return np.asarray(np.clip(multiply(summed, by) + zero_point, low, high), dtype)
 
         return general
     right = -by.shifts

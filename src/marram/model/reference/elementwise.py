@@ -9,7 +9,6 @@ import numpy as np
 from marram.core.graph import Array
 from marram.core.operators import Activation, Add, Mul, Sub
 from marram.model.reference.arithmetic import (
-    Multiplier,
     activation_range,
     clamp_float,
     multiplier,
@@ -38,46 +37,35 @@ def mul_float(site: Site) -> Kernel:
     return _float(np.multiply, site.op(Mul).activation)
 
 
-def _sum(site: Site, sign: int, activation: Activation, scales: tuple[Multiplier, Multiplier, Multiplier], left: int) -> Kernel:
-    """A + sign * b on a common scale of ``left`` more bits, then requantised."""
+def _sum(site: Site, sign: int, activation: Activation) -> Kernel:
+    """The sum a + sign * b on a common scale of ``left`` more bits, then requantised; factors in double."""
+    left = 15 if site.output.dtype == "int16" else 20
+    scale_a, scale_b = float(site.scale(site.input(0))), float(site.scale(site.input(1)))
+    twice = 2 * max(scale_a, scale_b)
+    by_a, by_b = multiplier(scale_a / twice), multiplier(scale_b / twice)
+    by_sum = multiplier(twice / (2**left * float(site.scale(site.output))))
     zero_a, zero_b = site.zero_point(site.input(0)), site.zero_point(site.input(1))
-    by_a, by_b, by_sum = scales
     zero_out = site.zero_point(site.output)
     low, high = activation_range(site, activation)
     dtype = np.dtype(site.output.dtype)
 
     def rule(a: Array, b: Array) -> Array:
         total = multiply((a - zero_a) << left, by_a) + sign * multiply((b - zero_b) << left, by_b)
-        return np.clip(multiply(total, by_sum) + zero_out, low, high)
+        return np.asarray(np.clip(multiply(total, by_sum) + zero_out, low, high))
 
     if dtype == np.int8:
         return binary(site, rule)
     return lambda a, b: (rule(a.astype(np.int64), b.astype(np.int64)).astype(dtype),)
 
 
-def _left_shift(site: Site) -> int:
-    """The bits that a sum gains: 20 for int8, 15 for int16."""
-    return 15 if site.output.dtype == "int16" else 20
-
-
 def add_integer(site: Site) -> Kernel:
-    """Integer sum, its factors in double. Specification: ``CalculateOpDataAdd`` and ``AddElementwise``."""
-    left = _left_shift(site)
-    scale_a, scale_b = float(site.scale(site.input(0))), float(site.scale(site.input(1)))
-    twice = 2 * max(scale_a, scale_b)
-    by_sum = multiplier(twice / (2**left * float(site.scale(site.output))))
-    scales = (multiplier(scale_a / twice), multiplier(scale_b / twice), by_sum)
-    return _sum(site, 1, site.op(Add).activation, scales, left)
+    """Integer sum. Specification: ``CalculateOpDataAdd`` and ``AddElementwise``."""
+    return _sum(site, 1, site.op(Add).activation)
 
 
 def sub_integer(site: Site) -> Kernel:
-    """Integer difference, its factors in float32. Specification: ``CalculateOpDataSub`` and ``SubElementwise``."""
-    left = _left_shift(site)
-    scale_a, scale_b = site.scale(site.input(0)), site.scale(site.input(1))
-    twice = np.float32(2) * max(scale_a, scale_b)
-    by_sum = multiplier(float(twice / (np.float32(2**left) * site.scale(site.output))))
-    scales = (multiplier(float(scale_a / twice)), multiplier(float(scale_b / twice)), by_sum)
-    return _sum(site, -1, site.op(Sub).activation, scales, left)
+    """Integer difference, its factors as the sum's. Specification: ``SubElementwise``."""
+    return _sum(site, -1, site.op(Sub).activation)
 
 
 def mul_integer(site: Site) -> Kernel:

@@ -81,7 +81,7 @@ def logistic(values: Array, integer_bits: int) -> Array:
 
 
 def tanh(values: Array, integer_bits: int) -> Array:
-    """tanh(x), as Q0; one more integer bit holds 2x."""
+    """The hyperbolic tangent, as Q0; one more integer bit holds 2x."""
     of_exp = exp_of_negative(-np.abs(values), integer_bits + 1)
     of_magnitude = shift_left(_newton_reciprocal(of_exp) - _ONE_Q2, 2)
     return np.where(values == 0, 0, np.where(values < 0, -of_magnitude, of_magnitude))

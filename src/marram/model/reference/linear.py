@@ -73,7 +73,7 @@ def integer_bias(site: Site) -> Array | None:
 def channel_multiplier(site: Site, channels: int) -> Multiplier:
     """One factor for each channel, in double: input scale * weight scale / output scale.
 
-    Specification: ``PopulateConvolutionQuantizationParams`` (kernel_util.cc).
+    Specification: ``PopulateConvolutionQuantizationParams`` (kernel_util.cc); a dense layer of one scale computes the same.
     """
     scales = site.quantisation(site.input(1)).scales
     if len(scales) not in {1, channels}:
