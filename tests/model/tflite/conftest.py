@@ -8,6 +8,8 @@ import pytest
 from marram.core import operators as ops
 from marram.core.graph import Graph, Node, Quantisation, Tensor
 from marram.model.shapes import output_shapes
+from marram.model.tflite.flatbuffer import encode
+from marram.model.tflite.schema import DTYPES, OPERATORS
 
 SAME_SCALE = (
     ops.Reshape,
@@ -238,6 +240,59 @@ def draw():
 def sketch():
     """The drawing board for other graphs."""
     return Sketch
+
+
+CODES = {name: code for code, name in DTYPES.items()}
+
+
+def assembled(tensors, operators, inputs, outputs):
+    """The bytes of a file: tensors by name as (shape, dtype, value, extra fields), operators as (name, inputs, outputs, options)."""
+    places = {name: i for i, name in enumerate(tensors)}
+    buffers, tables = [{}], []
+    for name, (shape, dtype, value, extra) in tensors.items():
+        tables.append({"shape": np.array(shape), "type": CODES[dtype], "name": name, "buffer": 0, **extra})
+        if value is not None:
+            tables[-1]["buffer"] = len(buffers)
+            buffers.append({"data": np.frombuffer(value.tobytes(), np.uint8)})
+    steps = [
+        {
+            "opcode_index": i,
+            "inputs": np.array([places[name] if name else -1 for name in reads]),
+            "outputs": np.array([places[name] for name in writes]),
+            "builtin_options": options,
+        }
+        for i, (_, reads, writes, options) in enumerate(operators)
+    ]
+    given, wanted = ([{"name": name, "tensor_index": places[name]} for name in names] for names in (inputs, outputs))
+    main = {
+        "tensors": tables,
+        "inputs": np.array([places[name] for name in inputs]),
+        "outputs": np.array([places[name] for name in outputs]),
+        "operators": steps,
+        "name": "main",
+    }
+    return encode(
+        {
+            "version": 3,
+            "operator_codes": [
+                {
+                    "builtin_code": OPERATORS.index(name),
+                    "deprecated_builtin_code": min(OPERATORS.index(name), 127),
+                    "version": version,
+                }
+                for name, version in (operator[0] for operator in operators)
+            ],
+            "subgraphs": [main],
+            "buffers": buffers,
+            "signature_defs": [{"inputs": given, "outputs": wanted, "signature_key": "serving_default"}],
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def assemble():
+    """Makes a file from tensors and operators, sound or not."""
+    return assembled
 
 
 @pytest.fixture(scope="session")
