@@ -187,7 +187,7 @@ def mse_range(seen: Statistics, *, candidates: int = 60, rounds: int = 2) -> Ran
             high = min((max(seen.high, 0.0) * f for f in fractions), key=lambda end: squared_error(seen, low, end))
         if low < 0:
             low = min((min(seen.low, 0.0) * f for f in fractions), key=lambda end: squared_error(seen, end, high))
-    return Range(low=low, high=high)
+    return Range(low=float(low), high=float(high))
 
 
 def divergence(seen: Statistics, low: float, high: float) -> float:
@@ -211,8 +211,35 @@ def divergence(seen: Statistics, low: float, high: float) -> float:
     return float((p[live] * np.log(p[live] / np.maximum(q[live], 1e-9))).sum())
 
 
+def _merged(seen: Statistics) -> Statistics:
+    """The statistics with bins of twice the width."""
+    first, index = seen.first // 2, np.arange(seen.counts.size) + seen.first
+    counts = np.bincount(index // 2 - first, weights=seen.counts).astype(np.int64)
+    return Statistics(low=seen.low, high=seen.high, first=first, width=2 * seen.width, counts=counts)
+
+
+def _without_zeros(seen: Statistics) -> Statistics:
+    """The statistics with no more values in the bin of zero than in the one above it."""
+    at = -seen.first
+    if not 0 <= at < seen.counts.size - 1:
+        return seen
+    counts = seen.counts.copy()
+    counts[at] = min(counts[at], counts[at + 1])
+    return Statistics(low=seen.low, high=seen.high, first=seen.first, width=seen.width, counts=counts)
+
+
 def entropy_range(seen: Statistics, *, candidates: int = 60) -> Range:
-    """The clipping with the least divergence; both ends shrink together."""
+    """The clipping with the least divergence; both ends shrink together.
+
+    Bins with few values would make the noise of sampling look like a divergence, so bins are merged until they hold 32 values
+    on average; a tensor with too few values for 512 bins of 8 keeps its extremes. The mass at zero, which a relu makes large
+    and which is exact on every grid, is levelled to the bin beside it.
+    """
+    seen = _without_zeros(seen)
+    while seen.counts.size > 1024 and seen.counts.sum() < 32 * seen.counts.size:
+        seen = _merged(seen)
+    if seen.counts.sum() < 8 * 512:
+        return Range(low=seen.low, high=seen.high)
     low, high = min(seen.low, 0.0), max(seen.high, 0.0)
     best = min(np.linspace(1.0, 0.1, candidates), key=lambda f: divergence(seen, low * f, high * f))
     return Range(low=float(low * best), high=float(high * best))

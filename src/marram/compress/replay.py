@@ -95,9 +95,7 @@ def _decided(state: _State, decision: Decision, given: tuple[Samples, InputQuant
     calibration, input_quantisation = given
     if isinstance(decision, CorrectBias):
         if state.integer is None:
-            raise UserError(
-                "a bias is corrected after quantisation", where=describe(decision), hint="Put a quantise before it."
-            )
+            raise UserError("no quantisation stands before it", where=describe(decision), hint="Put it after one.")
         return msgspec.structs.replace(state, integer=correct_bias(state.exact, state.integer, calibration))
     if state.integer is not None:
         raise UserError("the graph is an integer graph already", where=describe(decision), hint="Put it before the quantise.")
