@@ -246,7 +246,10 @@ CODES = {name: code for code, name in DTYPES.items()}
 
 
 def assembled(tensors, operators, inputs, outputs):
-    """The bytes of a file: tensors by name as (shape, dtype, value, extra fields), operators as (name, inputs, outputs, options)."""
+    """The bytes of a file.
+
+    Tensors by name as (shape, dtype, value, extra fields); operators as ((name, version), inputs, outputs, options).
+    """
     places = {name: i for i, name in enumerate(tensors)}
     buffers, tables = [{}], []
     for name, (shape, dtype, value, extra) in tensors.items():
@@ -271,16 +274,12 @@ def assembled(tensors, operators, inputs, outputs):
         "operators": steps,
         "name": "main",
     }
+    codes = [(OPERATORS.index(name), version) for (name, version), *_ in operators]
     return encode(
         {
             "version": 3,
             "operator_codes": [
-                {
-                    "builtin_code": OPERATORS.index(name),
-                    "deprecated_builtin_code": min(OPERATORS.index(name), 127),
-                    "version": version,
-                }
-                for name, version in (operator[0] for operator in operators)
+                {"builtin_code": code, "deprecated_builtin_code": min(code, 127), "version": version} for code, version in codes
             ],
             "subgraphs": [main],
             "buffers": buffers,

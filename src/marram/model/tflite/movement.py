@@ -8,23 +8,16 @@ from math import prod
 import numpy as np
 
 from marram.core.graph import Graph, Node
-from marram.core.operators import Concat, Pad, Pair, Relu, Relu6, Reshape, Resize, Slice, Split, Transpose
+from marram.core.operators import Concat, Pad, Pair, Reshape, Resize, Slice, Split, Transpose
 from marram.model.tflite.importing import Site
 from marram.model.tflite.records import Parameter, Record, Write, integers, shape, version
 
 
 def _read_concat(site: Site) -> None:
-    activation = site.activation("ConcatenationOptions")
+    if site.activation("ConcatenationOptions") != "none":
+        site.refuse("with a fused activation, which runtimes ignore")
     axis = site.axis(site.options("ConcatenationOptions")["axis"], len(site.shape(0)))
-    names = [site.operand(place) for place in range(len(site.operator.inputs))]
-    if activation == "none":
-        site.emit(Concat(axis=axis), names)
-        return
-    if activation == "relu_n1_to_1":
-        site.refuse("with fused relu_n1_to_1")
-    joined = site.temporary("joined")
-    site.emit(Concat(axis=axis), names, [joined], part="_joined")
-    site.emit(Relu() if activation == "relu" else Relu6(), [joined])
+    site.emit(Concat(axis=axis), [site.operand(place) for place in range(len(site.operator.inputs))])
 
 
 def _read_split(site: Site) -> None:
