@@ -44,6 +44,17 @@ def test_samples_that_are_inputs_already():
     assert np.abs(reals(integers, signed) - values).max() <= 0.01 + 1e-6
 
 
+def test_axes_of_a_file_that_was_carried_as_it_came():
+    samples = np.arange(48, dtype=np.float32).reshape(2, 2, 4, 3)
+    channels_first = feed(None, samples, tensor("float32", None, (1, 3, 2, 4)))
+    np.testing.assert_array_equal(channels_first, samples.transpose(0, 3, 1, 2))
+    assert channels_first.flags.c_contiguous
+    np.testing.assert_array_equal(feed(None, samples, tensor("float32", None, (1, 2, 1, 4, 3))), samples[:, :, np.newaxis])
+    np.testing.assert_array_equal(
+        feed(IMAGE, PIXELS, tensor("float32", None, (1, 1, 2, 2)))[:, 0], apply(IMAGE, PIXELS)[..., 0]
+    )
+
+
 @pytest.mark.parametrize(
     ("preprocess", "samples", "wanted", "message"),
     [

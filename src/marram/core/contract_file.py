@@ -6,13 +6,15 @@ import difflib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
 from marram.core.contract import Contract
 from marram.core.errors import ContractError, UserError
 from marram.core.toml_lines import key_lines
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 _MAX_BYTES = 1 << 20
 
@@ -33,15 +35,35 @@ def parse(text: str, *, where: str = "marram.toml") -> Contract:
     Raises:
         ContractError: one or more mistakes, all of them listed.
     """
+    values = _values(text, where)
+    _refuse(_problems(values), text, where)
+    return msgspec.convert(values, Contract)
+
+
+def parse_struct(text: str, kind: type[S], *, where: str) -> S:
+    """Another struct from a TOML text, its mistakes reported as a contract's are.
+
+    Raises:
+        ContractError: one or more mistakes, all of them listed.
+    """
+    values = _values(text, where)
+    _refuse(_struct_problems(kind, values, ""), text, where)
+    return msgspec.convert(values, kind)
+
+
+def _values(text: str, where: str) -> dict[str, Any]:
     try:
-        values = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ContractError((f"not valid TOML: {error}",), where=where) from error
+
+
+def _refuse(problems: Iterator[tuple[str, str]], text: str, where: str) -> None:
+    """Raise all the problems, if there are any, in the order of their lines."""
     lines = key_lines(text)
-    found = sorted((_line(lines, key), f"{key}: {problem}" if key else problem) for key, problem in _problems(values))
+    found = sorted((_line(lines, key), f"{key}: {problem}" if key else problem) for key, problem in problems)
     if found:
         raise ContractError(tuple(f"line {line}: {text}" if line else text for line, text in found), where=where)
-    return msgspec.convert(values, Contract)
 
 
 def _text(path: Path) -> str:

@@ -18,7 +18,7 @@ from marram.core.program import Program
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Resident bytes: at ``start``, with the runtime ``imported``, the model ``loaded``, after one run (``ran``), at the ``peak``."""
+    """Resident bytes: at ``start``, with the runtime ``imported``, the model ``loaded``, after one run (``ran``), ``peak``."""
 
     start: int
     imported: int

@@ -13,6 +13,8 @@ from marram.sense.preprocess import Preprocess, apply, quantise, quantised
 def feed(preprocess: Preprocess | None, samples: Array, tensor: Tensor) -> Array:
     """The input batch of a model: (N, *tensor.shape[1:]) in the tensor's dtype, integers by the integer path.
 
+    A file that is carried as it came may take channels first, or have axes of size one more or less: then axes are moved.
+
     Args:
         preprocess: what turns samples into inputs; None when samples are inputs already, as reals or in the tensor's dtype.
         samples: (N, ...), at least one.
@@ -22,11 +24,7 @@ def feed(preprocess: Preprocess | None, samples: Array, tensor: Tensor) -> Array
         DataError: samples that the preprocessing or the model cannot take.
     """
     batch = _as_they_are(samples, tensor) if preprocess is None else _prepared(preprocess, samples, tensor)
-    if batch.shape[1:] != tensor.shape[1:]:
-        raise DataError(
-            f"a sample becomes shape {batch.shape[1:]} and the model takes {tensor.shape[1:]}", where=f"input {tensor.name}"
-        )
-    return batch
+    return batch if batch.shape[1:] == tensor.shape[1:] else _in_shape(batch, tensor)
 
 
 def reals(values: Array, tensor: Tensor) -> Array:
@@ -61,6 +59,22 @@ def _as_they_are(samples: Array, tensor: Tensor) -> Array:
     raise DataError(
         f"samples of dtype {samples.dtype} are no {tensor.dtype}", where=f"input {tensor.name}", hint="Convert them first."
     )
+
+
+def _in_shape(batch: Array, tensor: Tensor) -> Array:
+    """The batch in the tensor's shape, if only axes of size one or the place of the channels stand between them."""
+    wanted = tensor.shape[1:]
+    if _longer_axes(batch.shape[1:]) == _longer_axes(wanted):
+        return batch.reshape(len(batch), *wanted)
+    if batch.ndim > 2:
+        channels_first = np.moveaxis(batch, -1, 1)
+        if _longer_axes(channels_first.shape[1:]) == _longer_axes(wanted):
+            return np.ascontiguousarray(channels_first).reshape(len(batch), *wanted)
+    raise DataError(f"a sample becomes shape {batch.shape[1:]} and the model takes {wanted}", where=f"input {tensor.name}")
+
+
+def _longer_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
 
 
 def _shifted(quantisation: Quantisation) -> Quantisation:
