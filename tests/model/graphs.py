@@ -63,7 +63,7 @@ class Draft:
         if not self.integer:
             return None
         chosen = 10 ** self.rng.uniform(-3, 0) if scale is None else scale * self.factor()
-        return affine(float(np.clip(chosen, 1e-6, 1e4)), self.choice([0, -128, 127, int(self.rng.integers(-128, 128))]))
+        return affine(float(np.clip(chosen, 1e-6, 1e4)), self.choice([-128, 127, 0, *self.rng.integers(-110, 110, 5).tolist()]))
 
     def activation(self) -> str:
         return self.choice(ACTIVATIONS)
@@ -209,7 +209,7 @@ def _matmul(d: Draft, x: Tensor) -> list[Tensor] | None:
     op = ops.MatMul(transpose_a=bool(d.number(0, 1)), transpose_b=bool(d.number(0, 1)))
     partners = [t for t in _activations(d) if t.shape[:-2] == x.shape[:-2] and _multiplies(op, x, t)]
     if not partners:
-        return None
+        op, partners = ops.MatMul(transpose_a=op.transpose_a, transpose_b=not op.transpose_a), [x]
     y = d.choice(partners)
     depth = x.shape[-2 if op.transpose_a else -1]
     scale = x.quantisation.scale * y.quantisation.scale * math.sqrt(depth) * 200 if d.integer else None
@@ -429,22 +429,33 @@ TFLM_OPERATORS = INTEGER_OPERATORS - {ops.Gelu, ops.LayerNorm}
 """What an integer graph may hold for TFLM to run it."""
 
 
+_IMAGE_ONLY = {ops.Conv2D, ops.DepthwiseConv2D, ops.TransposeConv2D, ops.AveragePool2D, ops.MaxPool2D, ops.Resize}
+_SEQUENCE_ONLY = {ops.Lstm, ops.Gru, ops.MatMul}
+_OFTEN = {ops.Conv2D: 5, ops.DepthwiseConv2D: 3, ops.Dense: 4, ops.MatMul: 2, ops.TransposeConv2D: 2, ops.AveragePool2D: 2}
+_ATTEMPTS = 4
+
+
+def _shapes(operators: Collection[type]) -> st.SearchStrategy[tuple[int, ...]]:
+    """Input shapes that the operators can take."""
+    image = st.tuples(st.just(1), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 2, 3, 4, 6, 8]))
+    sequence = st.tuples(st.just(1), st.integers(1, 9), st.integers(1, 12))
+    row = st.tuples(st.just(1), st.integers(1, 40))
+    wanted = set(operators) - {ops.Quantise}
+    if wanted <= _IMAGE_ONLY:
+        return image
+    return sequence if wanted <= _SEQUENCE_ONLY else st.one_of(image, image, sequence, row)
+
+
 @st.composite
 def graphs(draw: st.DrawFn, *, integer: bool, operators: Collection[type], most_nodes: int) -> Graph:
     """A random graph over the given operators, at least one node."""
     d = Draft(draw, integer=integer)
-    shape = draw(
-        st.one_of(
-            st.tuples(st.just(1), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 2, 3, 4, 6, 8])),
-            st.tuples(st.just(1), st.integers(1, 9), st.integers(1, 12)),
-            st.tuples(st.just(1), st.integers(1, 40)),
-        )
-    )
-    d.add_input(shape)
-    kinds = sorted(operators, key=lambda kind: kind.__name__)
+    d.add_input(draw(_shapes(operators)))
+    kinds = [kind for kind in sorted(operators, key=lambda kind: kind.__name__) for _ in range(_OFTEN.get(kind, 1))]
     for _ in range(draw(st.integers(1, most_nodes))):
         x = d.choice(_activations(d)[-3:])
-        outputs = RULES[d.choice(kinds)](d, x)
+        attempts = (RULES[d.choice(kinds)](d, x) for _ in range(_ATTEMPTS))
+        outputs = next((made for made in attempts if made is not None), None)
         if outputs is not None and max(tensor.size for tensor in outputs) > MOST_ELEMENTS:
             break
     if not d.nodes:

@@ -3,11 +3,11 @@
 Integer layer norm is outside TFLM; this is its definition, in integers alone. For a row of C inputs x (int8; the zero
 point cancels), with S = sum(x) and d = C * x - S:
 
-1. V = C * sum(x**2) - S**2 + E, an int64, where E = round(epsilon * (C / input scale)**2), at least 1. So the
-   normalised value is d / sqrt(V).
+1. V = (C * sum(x**2) - S**2) * 4**f + E, an int64, where E = round(epsilon * (C / input scale)**2 * 4**f), at least 1, and
+   f <= 15 is the greatest that keeps V below 2**61. So the normalised value is d * 2**f / sqrt(V).
 2. V * 4**j lies in [2**60, 2**62) for one j; r = min(2**61 // isqrt(V * 4**j), 2**31 - 1), so r * 2**(j - 61) is 1 / sqrt(V).
-3. n = d * r * 2**(j - 51), by ``MultiplyByQuantizedMultiplier`` with r and the shift j - 20: the normalised value with
-   ``NORMALISED_BITS`` = 10 fractional bits.
+3. n = d * r * 2**(f + j - 51), by ``MultiplyByQuantizedMultiplier`` with r and the shift f + j - 20: the normalised value
+   with ``NORMALISED_BITS`` = 10 fractional bits.
 4. output = (n * gamma + beta), requantised with gamma scale * 2**-10 / output scale, plus the zero point, clamped; gamma is
    int16 and beta int32 on gamma's scale * 2**-10 (``integer_affine`` makes both from reals).
 """
@@ -15,6 +15,7 @@ point cancels), with S = sum(x) and d = C * x - S:
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from marram.model.reference.site import Kernel, Site
 
 NORMALISED_BITS = 10
 _MOST_CHANNELS = 1 << 16
+_MOST_FRACTION_BITS = 15
 
 
 def batch_norm_float(site: Site) -> Kernel:
@@ -94,10 +96,22 @@ def integer_square_root(values: Array) -> Array:
 def inverse_square_root(values: Array) -> Multiplier:
     """1 / sqrt(x) of int64 values in [1, 2**62) as multipliers (step 2 above), each of relative error below 2**-29."""
     bits = np.frexp(values.astype(np.float64))[1].astype(np.int64)
-    # frexp may round up to the next power of two; the shift below then leaves one bit of headroom, which is legal.
-    power = (62 - bits) // 2
+    # frexp may round up to the next power of two: the product below stays within its bounds, but for values near 2**62.
+    power = np.maximum((62 - bits) // 2, 0)
     root = integer_square_root(values << (2 * power))
     return Multiplier(values=np.minimum((1 << 61) // root, INT32_MAX), shifts=power - 30)
+
+
+def variance_floor(channels: int, scale: float, epsilon: float) -> tuple[int, int]:
+    """The numbers f and E of step 1, for inputs of that many channels and that scale."""
+    real = Fraction(epsilon) * (Fraction(channels) / Fraction(scale)) ** 2
+    greatest = (channels * 255) ** 2 // 4
+    for bits in range(_MOST_FRACTION_BITS, -1, -1):
+        floor = max(1, round(real * 4**bits))
+        if (greatest << (2 * bits)) + floor < 2**61:
+            return bits, floor
+    # Epsilon outweighs every variance: all normalised values round to 0.
+    return 0, 2**61 - 1 - greatest
 
 
 def layer_norm_integer(site: Site) -> Kernel:
@@ -107,8 +121,7 @@ def layer_norm_integer(site: Site) -> Kernel:
     if channels > _MOST_CHANNELS:
         raise site.error(f"integer layer norm takes at most {_MOST_CHANNELS} channels, got {channels}")
     gamma, beta, scale = _affine(site)
-    ratio = channels / float(site.scale(site.input(0)))
-    floor = max(1, round(site.op(LayerNorm).epsilon * ratio * ratio))
+    fraction, floor = variance_floor(channels, float(site.scale(site.input(0))), site.op(LayerNorm).epsilon)
     low, high = integer_range(site.output)
     finish = rescaler(
         multiplier(scale * 2.0**-NORMALISED_BITS / float(site.scale(site.output))),
@@ -122,9 +135,9 @@ def layer_norm_integer(site: Site) -> Kernel:
     def kernel(x: Array, *_: Array) -> tuple[Array, ...]:
         wide = x.astype(np.int64)
         total = wide.sum(axis=-1, keepdims=True)
-        spread = channels * (wide * wide).sum(axis=-1, keepdims=True) - total * total + floor
-        by = inverse_square_root(spread)
-        by = Multiplier(values=by.values, shifts=by.shifts + NORMALISED_BITS)
+        spread = channels * (wide * wide).sum(axis=-1, keepdims=True) - total * total
+        by = inverse_square_root((spread << (2 * fraction)) + floor)
+        by = Multiplier(values=by.values, shifts=by.shifts + fraction + NORMALISED_BITS)
         return (finish(multiply(channels * wide - total, by) * gamma),)
 
     return kernel
