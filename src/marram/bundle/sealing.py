@@ -141,9 +141,9 @@ def _members(golden: Golden, evidence: Evidence, contract: str, licence: str, re
 def _plain(preprocess: object) -> dict[str, Any] | None:
     if preprocess is None:
         return None
-    plain = msgspec.to_builtins(preprocess, str_keys=True)
-    if not isinstance(plain, dict):
+    exact = msgspec.msgpack.decode(msgspec.msgpack.encode(preprocess))
+    if not isinstance(exact, dict):
         raise UserError("the preprocessing is not a struct or a mapping")
-    if msgspec.json.decode(msgspec.json.encode(plain)) != plain:
+    if msgspec.json.decode(msgspec.json.encode(preprocess)) != exact:
         raise UserError("the preprocessing holds what JSON cannot carry", hint="Look for NaN or infinity in it.")
-    return plain
+    return exact

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -60,7 +61,7 @@ class Engine:
             raise
         self._session = session
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -124,7 +125,7 @@ def preprocess_of(bundle: Bundle) -> Preprocess | None:
     if bundle.manifest.preprocess is None:
         return None
     try:
-        return msgspec.convert(bundle.manifest.preprocess, Preprocess)  # type: ignore[call-overload,no-any-return]
+        return msgspec.convert(bundle.manifest.preprocess, Preprocess)  # type: ignore[no-any-return]
     except (msgspec.ValidationError, UserError) as error:
         raise IntegrityError(f"the preprocessing is none that this version knows: {error}", where="manifest.json") from error
 

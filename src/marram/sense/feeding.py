@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import msgspec
 import numpy as np
 
@@ -13,7 +15,8 @@ from marram.sense.preprocess import Preprocess, apply, quantise, quantised
 def feed(preprocess: Preprocess | None, samples: Array, tensor: Tensor) -> Array:
     """The input batch of a model: (N, *tensor.shape[1:]) in the tensor's dtype, integers by the integer path.
 
-    A file that is carried as it came may take channels first, or have axes of size one more or less: then axes are moved.
+    A file that is carried as it came may take channels first, have axes of size one more or less, or take an image of one
+    channel as a row: then axes are moved.
 
     Args:
         preprocess: what turns samples into inputs; None when samples are inputs already, as reals or in the tensor's dtype.
@@ -62,9 +65,10 @@ def _as_they_are(samples: Array, tensor: Tensor) -> Array:
 
 
 def _in_shape(batch: Array, tensor: Tensor) -> Array:
-    """The batch in the tensor's shape, if only axes of size one or the place of the channels stand between them."""
+    """The batch in the tensor's shape, if only axes of size one or the channels' place differ, or one channel is flattened."""
     wanted = tensor.shape[1:]
-    if _longer_axes(batch.shape[1:]) == _longer_axes(wanted):
+    flattened = len(_longer_axes(wanted)) == 1 and batch.shape[-1] == 1 and batch[0].size == prod(wanted)
+    if flattened or _longer_axes(batch.shape[1:]) == _longer_axes(wanted):
         return batch.reshape(len(batch), *wanted)
     if batch.ndim > 2:
         channels_first = np.moveaxis(batch, -1, 1)
