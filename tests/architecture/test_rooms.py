@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,8 @@ ANYWHERE = {
     "cli": {"msgspec", "numpy", "typer", "click", "rich"},
 }
 ALWAYS_LIGHT = {"msgspec", "numpy", "cryptography", "zstandard", "typer", "click", "rich"}
-# Modules whose whole job is torch; only modules of this list may import one of them at the top.
-TORCH_MODULES = ("model/zoo/", "model/torch_graph", "model/torch_import/", "model/training")
+# Where a module's whole job may be torch; such a module may import torch at its top.
+TORCH_PLACES = ("model/zoo/", "model/torch_graph", "model/torch_import/", "model/training/")
 
 FILES = sorted(SOURCE.rglob("*.py"))
 
@@ -45,14 +46,11 @@ def room_of(path: Path) -> str | None:
     return parts[0] if len(parts) > 1 else None
 
 
-def is_torch_module(path: Path) -> bool:
-    return relative(path).startswith(TORCH_MODULES) and relative(path) != "model/zoo/__init__.py"
-
-
-def imported(tree: ast.AST, *, top_only: bool) -> set[str]:
+@cache
+def imported(path: Path, *, top_only: bool) -> frozenset[str]:
     """Dotted names that a module imports, less those for the type checker alone."""
     names: set[str] = set()
-    stack: list[ast.AST] = [tree]
+    stack: list[ast.AST] = [ast.parse(path.read_text())]
     while stack:
         node = stack.pop()
         if isinstance(node, ast.Import):
@@ -64,7 +62,7 @@ def imported(tree: ast.AST, *, top_only: bool) -> set[str]:
             stack += node.orelse
         elif not (top_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)):
             stack += ast.iter_child_nodes(node)
-    return names
+    return frozenset(names)
 
 
 def test_every_room_is_in_the_table() -> None:
@@ -80,7 +78,7 @@ def test_imports_go_leftwards(path: Path) -> None:
     allowed = {"core", *ROOMS[: ROOMS.index(room) + 1]}
     if room in LIGHT:
         allowed &= set(LIGHT)
-    names = imported(ast.parse(path.read_text()), top_only=False)
+    names = imported(path, top_only=False)
     used = {name.split(".")[1] for name in names if name.startswith("marram.")} & set(ROOMS)
     assert used <= allowed, f"{relative(path)} reaches into {sorted(used - allowed)}"
 
@@ -89,44 +87,55 @@ def test_imports_go_leftwards(path: Path) -> None:
 def test_outside_packages_stay_in_their_rooms(path: Path) -> None:
     room = room_of(path)
     known = set(sys.stdlib_module_names) | {"marram", "__future__"}
-    outside = {name.split(".")[0] for name in imported(ast.parse(path.read_text()), top_only=False)} - known
+    outside = {name.split(".")[0] for name in imported(path, top_only=False)} - known
     assert outside <= ANYWHERE.get(room or "", set()), f"{relative(path)} imports {sorted(outside)}"
+
+
+def heavy_at_top(path: Path) -> set[str]:
+    known = set(sys.stdlib_module_names) | {"marram", "__future__"}
+    return {name.split(".")[0] for name in imported(path, top_only=True)} - known - ALWAYS_LIGHT
+
+
+def module_name(path: Path) -> str:
+    return "marram." + relative(path).removesuffix(".py").removesuffix("/__init__").removesuffix("__init__").replace("/", ".")
+
+
+MODULES = {module_name(path).rstrip("."): path for path in FILES}
+
+
+def edges(path: Path) -> set[str]:
+    """Modules of ours that a module imports at its top: the submodule where one is named, not its package."""
+    names = imported(path, top_only=True) & set(MODULES)
+    return {name for name in names if not any(other.startswith(name + ".") for other in names)}
+
+
+def reached(name: str) -> set[str]:
+    """All modules of ours that importing one runs, itself included if it comes back to itself."""
+    seen: set[str] = set()
+    todo = [name]
+    while todo:
+        fresh = edges(MODULES[todo.pop()]) - seen
+        seen |= fresh
+        todo += fresh
+    return seen
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_heavy_packages_are_imported_inside_functions(path: Path) -> None:
-    known = set(sys.stdlib_module_names) | {"marram", "__future__"}
-    top = imported(ast.parse(path.read_text()), top_only=True)
-    heavy = {name.split(".")[0] for name in top} - known - ALWAYS_LIGHT
-    if is_torch_module(path):
-        heavy -= {"torch"}
-    assert not heavy, f"{relative(path)} imports {sorted(heavy)} at its top"
+    allowed = {"torch"} if relative(path).startswith(TORCH_PLACES) else set()
+    assert heavy_at_top(path) <= allowed
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if not is_torch_module(path)], ids=relative)
-def test_torch_modules_are_not_imported_at_the_top(path: Path) -> None:
-    torch_modules = {
-        "marram." + relative(other).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        for other in FILES
-        if is_torch_module(other)
-    }
-    assert not imported(ast.parse(path.read_text()), top_only=True) & torch_modules
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_only_torch_places_reach_torch_at_import_time(name: str) -> None:
+    if not relative(MODULES[name]).startswith(TORCH_PLACES):
+        assert not {other for other in reached(name) if "torch" in heavy_at_top(MODULES[other])}
 
 
-@pytest.mark.parametrize("path", FILES, ids=relative)
-def test_no_cycle_at_import_time(path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_no_cycle_at_import_time(name: str) -> None:
     """No module reaches itself through imports at the top of modules."""
-    modules = {"marram." + relative(p).removesuffix(".py").removesuffix("/__init__").replace("/", "."): p for p in FILES}
-    start = next(name for name, p in modules.items() if p == path)
-    seen: set[str] = set()
-    todo = [start]
-    while todo:
-        name = todo.pop()
-        for target in imported(ast.parse(modules[name].read_text()), top_only=True) & set(modules):
-            assert target != start or name == start, f"{start} is imported again by {name}"
-            if target not in seen and target != name:
-                seen.add(target)
-                todo.append(target)
+    assert name not in reached(name)
 
 
 def test_no_attic_names() -> None:

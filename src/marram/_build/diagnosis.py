@@ -41,10 +41,17 @@ def doctor() -> tuple[FoundItem, ...]:
     return (python, *(_library(*row) for row in _LIBRARIES), *(_tool(*row) for row in _TOOLS))
 
 
-def _library(subject: str, package: str, extra: str) -> FoundItem:
+def installed_version(package: str) -> str | None:
+    """The version of an installed distribution, None if it is not there."""
     try:
-        version = importlib.metadata.version(package)
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _library(subject: str, package: str, extra: str) -> FoundItem:
+    version = installed_version(package)
+    if version is None:
         return FoundItem(subject=subject, present=False, version=None, remedy=f"pip install 'marram[{extra}]'")
     return FoundItem(subject=subject, present=True, version=version, remedy=None)
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from marram._build.cache import Cache
-from marram._build.project import Project
-from marram.core.contract import Contract
+from marram._build.order import Order
 from marram.core.graph import Array
-from marram.core.ports import Progress
 from marram.data import DataSummary, load, split, summarise
 from marram.data.dataset import Dataset
 from marram.sense import Preprocess, apply, fit, preprocess_for
@@ -37,12 +34,13 @@ class _Fitted(msgspec.Struct, frozen=True, kw_only=True):
     summary: DataSummary
 
 
-def gather(contract: Contract, project: Project, cache: Cache, progress: Progress) -> Gathered:
+def gather(order: Order) -> Gathered:
     """Load and split the contract's data.
 
     Raises:
         DataError: it is not there, damaged, leaking, or not what the contract states.
     """
+    contract, project = order.contract, order.project
     section = contract.data
     dataset = load(
         section.source,
@@ -53,7 +51,7 @@ def gather(contract: Contract, project: Project, cache: Cache, progress: Progres
         pattern=section.pattern,
         classes=section.classes,
         cache=project.state / "decoded",
-        progress=progress,
+        progress=order.progress,
     )
     parts = split(
         dataset,
@@ -68,7 +66,7 @@ def gather(contract: Contract, project: Project, cache: Cache, progress: Progres
         fitted = fit(preprocess_for(contract.input), (samples for samples, _ in training.batches(_BATCH)))
         return _Fitted(preprocess=fitted, summary=summarise(dataset, parts))
 
-    found = cache.stage("data", 1, (dataset.digest, section, contract.input), _Fitted, make)
+    found = order.cache.stage("data", 1, (dataset.digest, section, contract.input), _Fitted, make)
     return Gathered(
         training=training,
         validation=dataset.subset(parts.validation),

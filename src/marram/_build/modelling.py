@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from marram._build.cache import Cache
 from marram._build.gathering import Gathered
-from marram._build.project import Project
+from marram._build.order import Order
 from marram.core.codec import digest
-from marram.core.contract import Contract
 from marram.core.errors import UnsupportedOperator, UserError
 from marram.core.graph import Graph, OpaqueModel
-from marram.core.ports import Progress
 from marram.data.readers.function import REFERENCE, resolve
 from marram.model.files import SUFFIXES, load, load_opaque
 from marram.model.layout import channels_last_inputs
@@ -35,24 +32,25 @@ class Modelled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     history: tuple[tuple[float, float], ...] = ()
 
 
-def obtain(contract: Contract, gathered: Gathered, *, project: Project, cache: Cache, progress: Progress) -> Modelled:
+def obtain(order: Order, gathered: Gathered) -> Modelled:
     """The contract's model as a float Graph (or an integer one, if its file holds that), or opaque.
 
     Raises:
         UserError: the source is not there, cannot be built, or does not fit the data.
     """
+    contract, project = order.contract, order.project
     source = contract.model.source
     if Path(source).suffix in SUFFIXES:
-        return _from_file(project.folder / source, contract, gathered, cache)
+        return _from_file(order, project.folder / source, gathered)
     code = _code(source, project.folder)
     parts = (gathered.training.digest, gathered.validation.digest)
     inputs = (contract.model, contract.training, gathered.preprocess, parts, code)
     checkpoint = project.checkpoints / (digest(inputs).removeprefix("sha256:") + ".pt")
 
     def make() -> Modelled:
-        return _trained(contract, project.folder, gathered, checkpoint, progress)
+        return _trained(order, gathered, checkpoint)
 
-    return cache.stage("training", 1, inputs, Modelled, make)
+    return order.cache.stage("training", 1, inputs, Modelled, make)
 
 
 def _code(source: str, folder: Path) -> str:
@@ -61,18 +59,19 @@ def _code(source: str, folder: Path) -> str:
     return digest(path.read_bytes()) if path.suffix == ".py" and path.is_file() else ""
 
 
-def _from_file(path: Path, contract: Contract, gathered: Gathered, cache: Cache) -> Modelled:
+def _from_file(order: Order, path: Path, gathered: Gathered) -> Modelled:
     if not path.is_file():
         raise UserError("there is no such model file", where=str(path), hint="[model] source names it.")
 
     def make() -> Modelled:
+        name = order.contract.model.name
         try:
-            graph = channels_last_inputs(load(path, name=contract.model.name))
+            graph = channels_last_inputs(load(path, name=name))
         except UnsupportedOperator:
-            return Modelled(opaque=load_opaque(path, name=contract.model.name))
+            return Modelled(opaque=load_opaque(path, name=name))
         return Modelled(graph=graph)
 
-    modelled = cache.stage("import", 1, digest(path.read_bytes()), Modelled, make)
+    modelled = order.cache.stage("import", 1, digest(path.read_bytes()), Modelled, make)
     _check_fit(modelled, gathered, path)
     return modelled
 
@@ -105,10 +104,10 @@ def _ends(model: Graph | OpaqueModel) -> tuple[list[tuple[int, ...]], list[tuple
     return [tensor.shape for tensor in inputs], [tensor.shape for tensor in outputs]
 
 
-def _trained(contract: Contract, folder: Path, gathered: Gathered, checkpoint: Path, progress: Progress) -> Modelled:
+def _trained(order: Order, gathered: Gathered, checkpoint: Path) -> Modelled:
     from marram.model.training import TrainingSettings, train
 
-    wanted = contract.training
+    wanted = order.contract.training
     settings = TrainingSettings(
         epochs=wanted.epochs,
         batch_size=wanted.batch_size,
@@ -120,7 +119,7 @@ def _trained(contract: Contract, folder: Path, gathered: Gathered, checkpoint: P
         threads=wanted.threads,
         seed=wanted.seed,
     )
-    module = _module(contract, folder, gathered)
+    module = _module(order, gathered)
     preprocess = gathered.preprocess
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     result = train(
@@ -130,19 +129,20 @@ def _trained(contract: Contract, folder: Path, gathered: Gathered, checkpoint: P
         settings,
         preprocess=lambda samples: apply(preprocess, samples),
         checkpoint=checkpoint,
-        progress=progress,
+        progress=order.progress,
     )
     example = np.zeros((1, *output_shape(preprocess)), np.float32)
-    graph = load(module, example=example, name=contract.model.name)
+    graph = load(module, example=example, name=order.contract.model.name)
     history = tuple(
         (record.training_loss, record.validation.metric if record.validation else float("nan")) for record in result.history
     )
     return Modelled(graph=graph, history=history)
 
 
-def _module(contract: Contract, folder: Path, gathered: Gathered) -> nn.Module:
+def _module(order: Order, gathered: Gathered) -> nn.Module:
     from marram.model import zoo
 
+    contract = order.contract
     source, options = contract.model.source, contract.model.options
     shape, classes = output_shape(gathered.preprocess), len(gathered.labels)
     if source.startswith(ZOO):
@@ -152,13 +152,14 @@ def _module(contract: Contract, folder: Path, gathered: Gathered) -> nn.Module:
             f"[model] source {source!r} is none of the known kinds",
             hint=f"Write zoo: and one of {', '.join(zoo.names())}; a {' or '.join(SUFFIXES)} file; or file.py:factory.",
         )
-    return _from_factory(contract, folder, shape, classes)
+    return _from_factory(order, shape, classes)
 
 
-def _from_factory(contract: Contract, folder: Path, shape: tuple[int, ...], classes: int) -> nn.Module:
+def _from_factory(order: Order, shape: tuple[int, ...], classes: int) -> nn.Module:
     import torch
 
-    factory = resolve(contract.model.source, folder)
+    contract = order.contract
+    factory = resolve(contract.model.source, order.project.folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(contract.training.seed)
         module = factory(input_shape=shape, classes=classes, **contract.model.options)

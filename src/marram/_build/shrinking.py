@@ -5,13 +5,12 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from marram._build.cache import Cache
 from marram._build.gathering import Gathered
+from marram._build.order import Order
 from marram.compress import LayerDamage, apply, best, candidates, closeness, damage, fold, unroll
 from marram.core.codec import digest
 from marram.core.contract import CompressSection
 from marram.core.graph import Array, Graph
-from marram.core.ports import Progress
 from marram.core.recipe import CorrectBias, Equalise, Quantise, Recipe
 from marram.report.record import RecipeTrial
 from marram.sense import apply as preprocess_samples
@@ -30,12 +29,13 @@ class Shrunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     damage: tuple[LayerDamage, ...]
 
 
-def shrink(graph: Graph, section: CompressSection, gathered: Gathered, cache: Cache, progress: Progress) -> Shrunk:
+def shrink(order: Order, graph: Graph, gathered: Gathered) -> Shrunk:
     """Quantise a float Graph by the best of the recipes that the contract allows.
 
     The choice looks at the validation part only: at equal rounding noise the accuracy of a few hundred samples says
     less about the test part than how close the outputs stay.
     """
+    section, progress = order.contract.compress, order.progress
     inputs = (digest(graph), section, gathered.preprocess, digest(gathered.calibration), gathered.validation.digest)
 
     def make() -> Shrunk:
@@ -55,7 +55,7 @@ def shrink(graph: Graph, section: CompressSection, gathered: Gathered, cache: Ca
         trials = tuple(RecipeTrial(recipe=tried.recipe, closeness_db=tried.score) for tried in choice.tried)
         return Shrunk(folded=fold(graph), integer=choice.graph, recipe=choice.recipe, trials=trials, damage=lost)
 
-    return cache.stage("compression", 1, inputs, Shrunk, make)
+    return order.cache.stage("compression", 1, inputs, Shrunk, make)
 
 
 def allowed(section: CompressSection) -> tuple[Recipe, ...]:

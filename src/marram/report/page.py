@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from marram.compress import describe
+from marram.compress.replay import describe
 from marram.core.evidence import Figure
 from marram.core.recipe import Recipe
 from marram.report import plots

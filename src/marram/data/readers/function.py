@@ -43,7 +43,7 @@ def read(
     Raises:
         DataError: no such function, it failed (its own error is named), or it returned something else.
     """
-    value = _called(_function(reference, base), reference, base)
+    value = _called(resolve(reference, base), reference, base)
     if isinstance(value, Dataset):
         return value
     if isinstance(value, Mapping):
@@ -66,7 +66,12 @@ def read(
     )
 
 
-def _function(reference: str, base: Path) -> Callable[..., Any]:
+def resolve(reference: str, base: Path) -> Callable[..., Any]:
+    """The function that ``file.py:name`` or ``package.module:name`` names; a file is taken from ``base``.
+
+    Raises:
+        DataError: there is no such file, module or function, or its code fails.
+    """
     match = REFERENCE.fullmatch(reference)
     if match is None:
         raise DataError(f"{reference!r} names no function", hint="Write file.py:function or package.module:function.")
