@@ -226,7 +226,7 @@ def measure(name: str, arguments: argparse.Namespace) -> list[dict[str, object]]
     }
     if arguments.peers:
         for peer_name, peer in int8_peers.installed().items():
-            runs[peer_name] = lambda peer=peer: (peer(graph, calibration, material.test), "")
+            runs[peer_name] = lambda peer=peer: (peer(fold(graph), calibration, material.test), "")
     rows = []
     for method, run in runs.items():
         started = time.monotonic()

@@ -1,7 +1,7 @@
 """The peers of ``int8_accuracy.py``: each takes the same float model and calibration samples and gives class scores.
 
-The models go to the peers as files that marram writes (ONNX, TFLite) from one float Graph; a peer that is not installed is
-left out by name. Every peer runs with its defaults, and again with true minima and maxima where its default clips.
+The models go to the peers as files that marram writes (ONNX, TFLite) from one float Graph with its batch norms folded; a peer
+that is not installed is left out. Every peer runs with its defaults, and again with true minima and maxima where those clip.
 """
 
 from __future__ import annotations
