@@ -209,6 +209,11 @@ REFUSED = {
         {"x": real(1, 2), "w": known(np.ones((2, 2), np.float32), sparsity={}), "y": real(1, 2)},
         [(FC, ["x", "w", ""], ["y"], FC_OPTIONS)],
     ),
+    "integers of another kind": (
+        r"RELU \(on uint8\)",
+        {"x": real(2), "m": ((2,), "uint8", None, scaled(1)), "y": real(2)},
+        [(("RELU", 1), ["x"], ["m"], None), (("DEQUANTIZE", 1), ["m"], ["y"], None)],
+    ),
     "a tensor with a memory": ("keeps its value", {"x": real(2, is_variable=True), "y": real(2)}, [ADD]),
     "half-precision activations": (
         "float16",

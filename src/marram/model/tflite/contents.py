@@ -146,7 +146,9 @@ def _tensors(tables: list[Table], buffers: list[Array | None], at: str) -> tuple
     tensors = []
     for i, table in enumerate(tables):
         place = f"{at}.tensors[{i}]"
-        name = fresh_name(names, table["name"] or f"tensor_{i}")
+        name = table["name"] or f"tensor_{i}"
+        if name in names:  # counted by place: a file full of one name must not cost a search for each
+            name = fresh_name(names, f"{name}_{i}")
         names[name] = None
         key = (id(table["quantization"]), table["type"])
         if key not in known:

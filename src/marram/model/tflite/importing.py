@@ -15,12 +15,13 @@ import numpy as np
 
 from marram.core.errors import ModelFileError, UnsupportedOperator, UserError
 from marram.core.graph import Array, DType, Graph, Node, Quantisation, Tensor, fresh_name
-from marram.core.operators import Activation, Operator
+from marram.core.operators import Activation, Operator, Quantise
 from marram.model.shapes import output_shapes
 from marram.model.tflite.contents import Contents, FileOperator, FileTensor, unpack
 from marram.model.tflite.flatbuffer import defaults
 from marram.model.tflite.schema import ACTIVATIONS
 
+_COMPUTED = frozenset({"float32", "int8", "int16"})
 _GRAPH_DTYPES = frozenset({"float32", "int8", "uint8", "int16", "int32", "int64", "bool"})
 
 
@@ -278,6 +279,7 @@ class Site:
         """Add a node; without ``outputs`` it computes the operator's own."""
         state = self.state
         names = tuple(outputs) if outputs is not None else tuple(state.contents.tensors[i].name for i in self.operator.outputs)
+        self._check_dtypes(op)
         try:
             shapes = output_shapes(op, [state.tensors[name].shape if name else () for name in inputs])
         except ModelFileError:
@@ -292,6 +294,13 @@ class Site:
             for name, shape in zip(names, shapes, strict=True):
                 state.tensors[name] = msgspec.structs.replace(state.tensors[name], shape=shape)
         state.nodes.append(Node(name=f"{self.name}{part}", op=op, inputs=tuple(inputs), outputs=names))
+
+    def _check_dtypes(self, op: Operator) -> None:
+        """A Graph computes on float32, int8 and int16; other integers may only be quantised or dequantised."""
+        for index in self.operator.outputs:
+            dtype = self.state.contents.tensors[index].dtype
+            if dtype not in _COMPUTED and not isinstance(op, Quantise):
+                self.refuse(f"on {dtype}")
 
     def _close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Note the operator's own outputs as computed, with the shapes they really have."""

@@ -59,6 +59,7 @@ class _Lowering:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.nodes: list[Node] = []
+        self.known = dict(graph.tensors)
         self.tensors: dict[str, Tensor] = {}
         self.constants: dict[str, Array] = {}
 
@@ -67,8 +68,8 @@ class _Lowering:
 
     def between(self, node: Node, part: str, shape_: tuple[int, ...], *, like: str) -> str:
         """A new tensor named after the node's output."""
-        name = fresh_name({**self.graph.tensors, **self.tensors}, f"{node.outputs[0]}/{part}")
-        self.tensors[name] = msgspec.structs.replace(self.graph.tensors[like], name=name, shape=shape_)
+        name = fresh_name(self.known, f"{node.outputs[0]}/{part}")
+        self.known[name] = self.tensors[name] = msgspec.structs.replace(self.graph.tensors[like], name=name, shape=shape_)
         return name
 
     def convolve(self, node: Node, op: Conv2D | DepthwiseConv2D) -> None:
@@ -81,12 +82,11 @@ class _Lowering:
 
     def no_bias(self, node: Node) -> str:
         """A new bias of zeros."""
-        known = {**self.graph.tensors, **self.tensors}
-        y, x, weights = (known[name] for name in (node.outputs[0], *node.inputs[:2]))
+        y, x, weights = (self.known[name] for name in (node.outputs[0], *node.inputs[:2]))
         name = self.between(node, "bias", y.shape[-1:], like=y.name)
         scale = None if x.quantisation is None or weights.quantisation is None else _bias_scale(x, weights.quantisation)
         dtype: DType = "float32" if x.quantisation is None else "int64" if x.dtype == "int16" else "int32"
-        self.tensors[name] = msgspec.structs.replace(self.tensors[name], dtype=dtype, quantisation=scale)
+        self.known[name] = self.tensors[name] = msgspec.structs.replace(self.tensors[name], dtype=dtype, quantisation=scale)
         self.constants[name] = np.zeros(y.shape[-1:], dtype)
         return name
 

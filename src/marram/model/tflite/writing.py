@@ -58,6 +58,7 @@ class _Draft:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.taken: dict[str, object] = dict(graph.tensors)
         self.places: dict[str, int] = {}  # tensor name -> index
         self.tensors: list[Table] = []
         self.buffers: list[Table] = [{}]  # buffer 0 is empty by convention
@@ -82,13 +83,14 @@ class _Draft:
             table["quantization"] = _quantisation(tensor.quantisation)
         if value is not None:
             self.buffers.append({"data": _raw(value)})
+        self.taken[tensor.name] = tensor
         self.places[tensor.name] = len(self.tensors)
         self.tensors.append(table)
         return self.places[tensor.name]
 
     def parameter(self, parameter: Parameter, output: Tensor) -> int:
         """Add a constant that describes an operator, named after what the operator writes."""
-        name = fresh_name({**self.graph.tensors, **self.places}, f"{output.name}/{parameter.label}")
+        name = fresh_name(self.taken, f"{output.name}/{parameter.label}")
         dtype = cast("Any", parameter.value.dtype.name)
         tensor = Tensor(name=name, shape=parameter.value.shape, dtype=dtype, quantisation=parameter.quantisation)
         return self.add(tensor, parameter.value)
