@@ -13,7 +13,7 @@ from marram.model.layout.permutations import channels_first, invert, permute
 
 
 def channels_last_inputs(graph: Graph) -> Graph:
-    """The graph whose (N,C,H,W) or (N,C,T) inputs are taken channels last, each where that saves transposes.
+    """The graph whose (N,C,H,W) or (N,C,T) inputs are taken channels last, each where that saves transposes (or the reshapes that stand for them).
 
     Raises:
         UserError: the graph's shapes do not fit.
@@ -22,7 +22,7 @@ def channels_last_inputs(graph: Graph) -> Graph:
 
 
 def channels_last_outputs(graph: Graph) -> Graph:
-    """The graph whose (N,C,H,W) or (N,C,T) outputs are given channels last, each where that saves transposes.
+    """The graph whose (N,C,H,W) or (N,C,T) outputs are given channels last, each where that saves transposes (or the reshapes that stand for them).
 
     Raises:
         UserError: the graph's shapes do not fit.
@@ -36,9 +36,14 @@ def _turned(graph: Graph, names: tuple[str, ...], turn: Callable[[Graph, str], G
         if len(best.tensors[name].shape) < 3 or (name in best.inputs and name in best.outputs):
             continue
         tried = cancel_transposes(turn(best, name))
-        if transposed_elements(tried) < transposed_elements(best):
+        if _cost(tried) < _cost(best):
             best = tried
     return best
+
+
+def _cost(graph: Graph) -> tuple[int, int]:
+    """Elements that transposes move; where those are equal, the number of nodes."""
+    return transposed_elements(graph), len(graph.nodes)
 
 
 def _with_input_turned(graph: Graph, name: str) -> Graph:
