@@ -63,10 +63,11 @@ def integer_weights(site: Site) -> Array:
 
 
 def integer_bias(site: Site) -> Array | None:
-    """The layer's bias, int32 (int64 beside int16 activations)."""
+    """The layer's bias: int32 beside int8 activations, int64 beside int16 ones."""
     bias = site.optional_constant(2)
-    if bias is not None and bias.dtype not in {np.dtype(np.int32), np.dtype(np.int64)}:
-        raise site.error(f"bias {site.input(2).name} must be int32 beside integer activations, got {bias.dtype}")
+    wanted = "int32" if site.input(0).dtype == "int8" else "int64"
+    if bias is not None and bias.dtype != np.dtype(wanted):
+        raise site.error(f"bias {site.input(2).name} must be {wanted} beside {site.input(0).dtype}, got {bias.dtype}")
     return bias
 
 
