@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from tests.runtime.conftest import IMAGE, int8_graph, litert_program, onnx_program, sealed_bundle
 
 from marram.core.errors import DataError, DeviceError, IntegrityError, UserError
 from marram.core.graph import Tensor
@@ -12,7 +13,6 @@ from marram.core.manifest import Golden
 from marram.model.reference import interpret
 from marram.runtime import Engine, preprocess_of, runner
 from marram.sense import quantised
-from tests.runtime.conftest import IMAGE, int8_graph, litert_program, onnx_program, sealed_bundle
 
 
 def flat(pixels):

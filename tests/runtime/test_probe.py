@@ -8,11 +8,11 @@ import sys
 
 import pytest
 from msgspec.structs import replace
+from tests.runtime.conftest import litert_program, onnx_program
 
 from marram.core.codec import encode
 from marram.core.errors import DeviceError
 from marram.runtime import probe
-from tests.runtime.conftest import litert_program, onnx_program
 
 
 def run(*arguments):

@@ -16,9 +16,11 @@ _TOOL = "ai-edge-quantizer"
 
 def make(model: Graph | OpaqueModel, target: str, precision: Precision | None, calibration: Sequence[Array] | None) -> Program:
     """A Program for LiteRT; arguments and errors as ``programs.build``."""
-    from marram.model.tflite import read_opaque, write
+    from marram.model.tflite import read_opaque
 
     if isinstance(model, Graph):
+        from marram.model.tflite import write
+
         return from_graph(model, target, maker=MAKER, written=read_opaque(write(model), name=model.name))
     program = from_opaque(model, target, maker=MAKER)
     if precision in {None, program.precision}:

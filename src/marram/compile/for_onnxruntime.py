@@ -23,9 +23,11 @@ def made(
     model: Graph | OpaqueModel, target: str, precision: Precision | None, calibration: Sequence[Array] | None, *, maker: Maker
 ) -> Program:
     """A Program for any runtime that takes ONNX files."""
-    from marram.model.onnx import read_opaque, write
+    from marram.model.onnx import read_opaque
 
     if isinstance(model, Graph):
+        from marram.model.onnx import write
+
         return from_graph(model, target, maker=maker, written=read_opaque(write(model), name=model.name))
     program = from_opaque(model, target, maker=maker)
     if precision in {None, program.precision}:

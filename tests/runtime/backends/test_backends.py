@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from tests.runtime.conftest import WEIGHTS, int8_graph, litert_program, onnx_program
 
 from marram.core.errors import DeviceError, IntegrityError, MissingExtra, UserError
 from marram.core.graph import Tensor
 from marram.runtime import runner
-from tests.runtime.conftest import WEIGHTS, int8_graph, litert_program, onnx_program
 
 # OpenVINO is an optional third: what is common to all is tested on it wherever it is installed.
 PROGRAMS = {"onnxruntime": onnx_program, "litert": litert_program}
@@ -93,6 +93,14 @@ def test_damaged_blobs_are_refused(program):
     for blob in (b"", b"abc", bytes(1000), program.blob[: len(program.blob) // 2], program.blob[::-1]):
         with pytest.raises(IntegrityError):
             runner(program.runtime).open(replace(program, blob=blob))
+
+
+def test_a_name_that_is_no_text():
+    program = onnx_program()
+    blob = program.blob.replace(b"\n\x01x", b"\n\x01\xfd")
+    assert blob != program.blob
+    with pytest.raises(IntegrityError, match="refuses the model"):
+        runner("onnxruntime").open(replace(program, blob=blob))
 
 
 def test_a_program_that_misdescribes_its_blob(program):

@@ -50,10 +50,12 @@ class OnnxRuntimeRunner:
         if not program.blob:
             raise IntegrityError("the blob is empty", where=program.target)
         try:
-            session = onnxruntime.InferenceSession(program.blob, options, providers=["CPUExecutionProvider"])
+            # without its fallback, which prints to standard output and tries the same provider again
+            session = onnxruntime.InferenceSession(program.blob, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+            found = tuple(_found(session.get_inputs())), tuple(_found(session.get_outputs()))  # names may be no text
         except Exception as error:  # the library's errors have no other root
             raise IntegrityError(f"ONNX Runtime refuses the model: {_first_part(error)}", where=program.target) from error
-        check_blob(program, _found(session.get_inputs()), _found(session.get_outputs()))
+        check_blob(program, *found)
         return _OnnxRuntimeSession(session, program)
 
 

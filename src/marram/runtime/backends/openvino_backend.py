@@ -36,9 +36,10 @@ class OpenVinoRunner:
         }
         try:
             model = openvino.Core().compile_model(openvino.Core().read_model(program.blob), "CPU", settings)
+            found = tuple(_found(program.inputs, model.inputs)), tuple(_found(program.outputs, model.outputs))
         except (RuntimeError, ValueError, TypeError) as error:
             raise IntegrityError(f"OpenVINO refuses the model: {str(error).strip()[:500]}", where=program.target) from error
-        check_blob(program, _found(program.inputs, model.inputs), _found(program.outputs, model.outputs))
+        check_blob(program, *found)
         return _OpenVinoSession(model, program)
 
 
