@@ -58,6 +58,11 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         """The project's own key."""
         return self.state / "signing.key"
 
+    @property
+    def public_key(self) -> Path:
+        """The public half of the project's own key."""
+        return self.state / "signing.key.pub"
+
 
 def find_project(place: Path) -> Project:
     """The project of a folder, or of a contract file.

@@ -149,7 +149,7 @@ def run(
 
 @app.command()
 def bench(
-    model: Annotated[Path, typer.Argument(help="A .onnx, .tflite or .mrm file.")],
+    model: Annotated[Path, typer.Argument(help="A .onnx or .tflite file.")],
     *,
     device: Annotated[str, typer.Option(help="A device profile; see marram devices.")] = "host",
     calls: Annotated[int, typer.Option(min=10, max=1_000_000, help="Calls of each runtime.")] = 1000,
@@ -157,7 +157,7 @@ def bench(
 ) -> None:
     """Latency, memory, size and parity of a model on every runtime of a device, interleaved in one run."""
     with failures(as_json=as_json), progress() as report:
-        result = marram.bench(model, device=device, calls=calls, progress=report)
+        result = marram.bench(model, device_name=device, calls=calls, progress=report)
     if as_json:
         print_json(result)
         return
