@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
@@ -65,20 +65,32 @@ def constant_nodes(program: ExportedProgram) -> set[str]:
 
 def _decomposed(program: ExportedProgram, known: Collection[str]) -> ExportedProgram:
     """The functional program, its unknown operators taken apart until they are known or cannot be taken apart further."""
-    program = program.run_decompositions({})
+    if any(_mutates(node) for node in program.graph.nodes):
+        program = program.run_decompositions({})
+    if not _unknown(program, known):  # spares torch's long table of rules
+        return program
     rules = torch.export.default_decompositions()
     for _ in range(_MOST_DECOMPOSITIONS):
-        fixed = constant_nodes(program)
-        unknown = {
-            node.target
-            for node in program.graph.nodes
-            if node.op == "call_function" and node.name not in fixed and call_name(node.target) not in known
-        }
-        chosen = {target: rules[target] for target in unknown if target in rules}
+        chosen = {target: rules[target] for target in _unknown(program, known) if target in rules}
         if not chosen:
             return program
         program = program.run_decompositions(chosen)
     return program
+
+
+def _mutates(node: fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and bool(schema.is_mutable)
+
+
+def _unknown(program: ExportedProgram, known: Collection[str]) -> set[Any]:
+    """Operators on computed tensors that have no translation."""
+    fixed = constant_nodes(program)
+    return {
+        node.target
+        for node in program.graph.nodes
+        if node.op == "call_function" and node.name not in fixed and call_name(node.target) not in known
+    }
 
 
 def _first_sample(value: Any, index: int) -> torch.Tensor:
