@@ -363,3 +363,83 @@ def test_published_float_files_compute_the_same(mlperf, random_inputs, litert):
         # the keyword file has dynamic-range weights: LiteRT quantises its activations on the fly, the Graph is exact
         tolerance = 2e-2 if path.name.startswith("kws") else 1e-5
         np.testing.assert_allclose(litert(write(graph), graph, [x])[0], wanted, rtol=tolerance, atol=tolerance)
+
+
+EPSILON = 2**-10
+NORM = {
+    "x": real(1, 5, 8),
+    "a": known(np.array(-1, np.int32)),
+    "eps": known(np.array(EPSILON, np.float32)),
+    "gamma": weights(8),
+    "beta": weights(8),
+    **{name: real(1, 5, 1) for name in ("m", "v", "ve", "r")},
+    **{name: real(1, 5, 8) for name in ("c", "q", "n", "s", "t", "u", "y")},
+}
+KEEP = ("ReducerOptions", {"keep_dims": True})
+
+
+def step(name, reads, writes, **options):
+    table = {"MEAN": KEEP, "ADD": ("AddOptions", options), "SUB": ("SubOptions", {}), "MUL": ("MulOptions", {})}.get(name)
+    return ((name, 1), reads.split(), [writes], table)
+
+
+MOMENTS = [step("MEAN", "x a", "m"), step("SUB", "x m", "c")]
+NORMS = {
+    "centred": [
+        *MOMENTS,
+        step("MUL", "c c", "q"),
+        step("MEAN", "q a", "v"),
+        step("ADD", "eps v", "ve"),
+        step("RSQRT", "ve", "r"),
+        step("MUL", "r c", "n"),
+        step("MUL", "gamma n", "s"),
+        step("ADD", "s beta", "y", fused_activation_function=1),
+    ],
+    "keras": [
+        step("MEAN", "x a", "m"),
+        step("SQUARED_DIFFERENCE", "x m", "q"),
+        step("MEAN", "q a", "v"),
+        step("ADD", "v eps", "ve"),
+        step("RSQRT", "ve", "r"),
+        step("MUL", "r gamma", "s"),
+        step("MUL", "x s", "t"),
+        step("MUL", "m s", "n"),
+        step("SUB", "beta n", "u"),
+        step("ADD", "t u", "y"),
+    ],
+}
+
+
+@pytest.mark.parametrize("form", NORMS)
+def test_a_layer_norm_is_found_in_its_parts(form, assemble, random_inputs, litert):
+    used = {name for _, reads, writes, _ in NORMS[form] for name in (*reads, *writes)}
+    tensors = {name: tensor for name, tensor in NORM.items() if name in used}
+    data = assemble(tensors, NORMS[form], ["x"], ["y"])
+    graph = read(data)
+    assert graph.nodes[0].op == ops.LayerNorm(epsilon=EPSILON)
+    assert len(graph.nodes) == (2 if form == "centred" else 1)
+    given = random_inputs(graph, 3)
+    np.testing.assert_allclose(interpret(graph, given)[0], litert(data, graph, given)[0], rtol=1e-4, atol=1e-5)
+    assert write(read(write(graph))) == write(graph)
+
+
+def test_a_layer_norm_whose_inner_result_is_used_elsewhere_is_none(assemble):
+    tensors = {name: tensor for name, tensor in NORM.items() if name not in {"t", "u"}}
+    data = assemble(tensors, NORMS["centred"], ["x"], ["y", "v"])
+    with pytest.raises(UnsupportedOperator, match="RSQRT"):
+        read(data)
+
+
+def test_slopes_by_channel(assemble, random_inputs, litert):
+    tensors = {"x": real(1, 3, 3, 4), "a": weights(1, 1, 4), "y": real(1, 3, 3, 4)}
+    data = assemble(tensors, [(("PRELU", 1), ["x", "a"], ["y"], None)], ["x"], ["y"])
+    graph = read(data)
+    given = random_inputs(graph, 3)
+    np.testing.assert_array_equal(interpret(graph, given)[0], litert(data, graph, given)[0])
+
+
+def test_a_size_left_open_beyond_the_batch_is_refused(assemble):
+    extra = {"shape_signature": np.array([-1, -1, -1, 2])}
+    tensors = {**CONV, "x": real(1, 1, 1, 2, **extra), "y": real(1, 1, 1, 3, **extra)}
+    with pytest.raises(UnsupportedOperator, match="leaves open"):
+        read(assemble(tensors, conv(), ["x"], ["y"]))

@@ -26,8 +26,8 @@ class FileTensor(msgspec.Struct, frozen=True, kw_only=True):
     """A tensor of the file. ``data`` are the raw bytes of a constant, None of what is computed or given.
 
     ``dtype`` is a name of ``schema.DTYPES``, or ``type N`` for one that has no place here. ``dynamic`` tells that the file
-    leaves some axis open; the sizes are then those for a batch of one. ``sparse`` and ``variable`` tensors are refused by
-    whoever uses one.
+    leaves some axis open; the sizes are then those for a batch of one; ``is_open``, that more than the batch is. ``sparse``
+    and ``variable`` tensors are refused by whoever uses one.
     """
 
     name: str
@@ -36,6 +36,7 @@ class FileTensor(msgspec.Struct, frozen=True, kw_only=True):
     quantisation: Quantisation | None = None
     data: Array | None = None
     dynamic: bool = False
+    is_open: bool = False
     sparse: bool = False
     variable: bool = False
 
@@ -159,7 +160,8 @@ def _tensors(tables: list[Table], buffers: list[Array | None], at: str) -> tuple
 
 def _tensor(table: Table, name: str, quantisation: Quantisation | None, buffers: list[Array | None], at: str) -> FileTensor:
     shape = _shape(table["shape"], f"{at}.shape")
-    signature = table["shape_signature"]
+    given = table["shape_signature"]
+    signature = () if given is None else tuple(given[:LARGEST_RANK].tolist())
     if not table["buffer"] < max(len(buffers), 1):
         raise _fault(f"{at}.buffer", f"is {table['buffer']}, but there are {len(buffers)} buffers")
     dtype = _dtype(table["type"])
@@ -171,7 +173,8 @@ def _tensor(table: Table, name: str, quantisation: Quantisation | None, buffers:
         dtype=dtype,
         quantisation=quantisation,
         data=buffers[table["buffer"]] if buffers else None,
-        dynamic=signature is not None and signature.size <= LARGEST_RANK and bool((signature < 0).any()),
+        dynamic=-1 in signature,
+        is_open=-1 in signature[1:],
         sparse=table["sparsity"] is not None,
         variable=table["is_variable"],
     )

@@ -40,6 +40,18 @@ def _read_squared_difference(site: Site) -> None:
     site.emit(Mul(), [difference, difference])
 
 
+def _read_prelu(site: Site) -> None:
+    """relu(x) + slope * (x - relu(x)): exact in floats."""
+    if not site.is_real:
+        site.refuse("on integers")
+    x = site.operand(0)
+    positive, negative, scaled = (site.temporary(part) for part in ("positive", "negative", "scaled"))
+    site.emit(Relu(), [x], [positive], part="_positive")
+    site.emit(Sub(), [x, positive], [negative], part="_negative")
+    site.emit(Mul(), [negative, site.weights(1)], [scaled], part="_scaled")
+    site.emit(Add(), [positive, scaled])
+
+
 def _read_unary(op: Operator) -> Callable[[Site], None]:
     def read(site: Site) -> None:
         site.emit(op, [site.operand(0)])
@@ -73,6 +85,7 @@ READERS = {
     "RELU": _read_unary(Relu()),
     "RELU6": _read_unary(Relu6()),
     "LEAKY_RELU": _read_leaky_relu,
+    "PRELU": _read_prelu,
     "HARD_SWISH": _read_unary(HardSwish()),
     "LOGISTIC": _read_unary(Sigmoid()),
     "TANH": _read_unary(Tanh()),

@@ -194,11 +194,15 @@ class Site:
 
     def integers(self, place: int, *, limit: int = 64) -> tuple[int, ...]:
         """A constant input of integers that describes the operator (axes, sizes), flattened."""
-        value = self.value(place)
+        return self.integers_of(self.index(place), limit=limit)
+
+    def integers_of(self, index: int, *, limit: int = 64) -> tuple[int, ...]:
+        """The integers of a constant tensor of the file."""
+        value, name = self.state.value(index), self.state.contents.tensors[index].name
         if value is None:
-            self.refuse(f"with a computed input {place}")
+            self.refuse(f"with the computed {name!r}")
         if value.dtype.kind not in "iu" or value.size > limit:
-            self.damaged(f"input {place} is {value.dtype} of shape {value.shape}, not a few integers")
+            self.damaged(f"{name!r} is {value.dtype} of shape {value.shape}, not a few integers")
         return tuple(value.reshape(-1).tolist())
 
     def described(self, place: int) -> FileTensor:
@@ -223,7 +227,10 @@ class Site:
 
     def operand(self, place: int) -> str:
         """The Graph's name of an input. A quantised or float16 constant beside float activations becomes float32."""
-        index = self.index(place)
+        return self.name_of(self.index(place))
+
+    def name_of(self, index: int) -> str:
+        """The Graph's name of a tensor of the file, as ``operand`` gives it."""
         tensor = self.state.contents.tensors[index]
         value = self.state.value(index)
         if value is None:
@@ -285,6 +292,8 @@ class Site:
         except ModelFileError:
             raise
         except UserError as error:
+            if any(state.contents.tensors[index].is_open for index in state.contents.inputs):
+                self.refuse("on an input whose size the file leaves open")
             raise ModelFileError(error.what, where=self.where, hint=error.hint) from error
         if len(names) != len(shapes):
             self.damaged(f"has {len(names)} outputs, not {len(shapes)}")

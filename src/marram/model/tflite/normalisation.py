@@ -1,24 +1,149 @@
-"""Layer normalisation, for which TFLite has no operator: one node <-> nine float operators in a fixed order.
+"""Layer normalisation, for which TFLite has no operator: one node <-> a handful of float operators.
 
-mean, squared difference, mean, plus epsilon, reciprocal square root, minus mean, times, times gamma, plus beta; all over the
-last axis. Reading finds exactly this sequence and gives the node back; another one is read operator by operator, and refused
-at RSQRT.
+Writing: mean, minus mean, square, mean, plus epsilon, reciprocal square root, times, times gamma, plus beta; all over the last
+axis. Reading finds this form and the others that converters write (``FORMS``) wherever their operators stand, and gives the
+node back. A reciprocal square root in any other place is refused.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from marram.core.graph import Graph, Node, Tensor
-from marram.core.operators import LayerNorm
+from marram.core.operators import LayerNorm, Relu, Relu6
 from marram.model.tflite.contents import Contents, FileOperator
 from marram.model.tflite.importing import Site
 from marram.model.tflite.records import Parameter, Record, integers, shape, unwritable
 
-SEQUENCE = ("MEAN", "SQUARED_DIFFERENCE", "MEAN", "ADD", "RSQRT", "SUB", "MUL", "MUL", "ADD")
+# A form is an operator with the forms of its inputs; a string is a tensor, the same one wherever the string stands.
+_MEAN = ("MEAN", "x", "axes")
+_CENTRED = ("SUB", "x", _MEAN)
+_SQUARES = (("MUL", _CENTRED, _CENTRED), ("SQUARED_DIFFERENCE", "x", _MEAN), ("SQUARED_DIFFERENCE", _MEAN, "x"))
+_FACTORS = tuple(("RSQRT", ("ADD", ("MEAN", square, "variance axes"), "epsilon")) for square in _SQUARES)
+FORMS: tuple[Any, ...] = tuple(
+    form
+    for factor in _FACTORS
+    for scaled in (("MUL", factor, "gamma"),)
+    for form in (
+        ("ADD", ("MUL", ("MUL", _CENTRED, factor), "gamma"), "beta"),
+        ("ADD", ("MUL", _CENTRED, scaled), "beta"),
+        ("ADD", ("MUL", "x", scaled), ("SUB", "beta", ("MUL", _MEAN, scaled))),
+    )
+)
+_COMMUTING = frozenset({"ADD", "MUL"})
+_MOST_STEPS = 10**6
+"""Comparisons spent on one file: a hundred layer norms take some ten thousand."""
 
-_PLAIN = {"fused_activation_function": 0}
+
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer norm in a file: the tensors by the names of the forms, and the operators that it is made of."""
+
+    tensors: dict[str, int]
+    operators: frozenset[int]
+
+
+def found(contents: Contents) -> dict[int, Match]:
+    """The layer norms of a file, by the index of the operator that computes the result."""
+    if not any(operator.name == "RSQRT" for operator in contents.operators):
+        return {}
+    search = _Search(contents)
+    matches = {}
+    for operator in contents.operators:
+        if operator.name == "ADD" and len(operator.outputs) == 1:
+            match = search.match(operator)
+            if match is not None:
+                matches[operator.index] = match
+    return matches
+
+
+class _Search:
+    """Matching of forms against one file."""
+
+    def __init__(self, contents: Contents) -> None:
+        self.contents = contents
+        self.steps_left = _MOST_STEPS
+        self.producers = {index: operator for operator in contents.operators for index in operator.outputs}
+        self.readers: dict[int, set[int]] = {index: {-1} for index in contents.outputs}
+        for operator in contents.operators:
+            for index in operator.inputs:
+                self.readers.setdefault(index, set()).add(operator.index)
+
+    def match(self, root: FileOperator) -> Match | None:
+        for form in FORMS:
+            for bound in self.fit(form, root.outputs[0], {}):
+                inside = frozenset(index for index in bound if isinstance(index, int))
+                tensors = {name: index for name, index in bound.items() if isinstance(name, str)}
+                if self.is_layer_norm(root, tensors, inside):
+                    return Match(tensors=tensors, operators=inside)
+        return None
+
+    def fit(self, form: Any, index: int, bound: dict[str | int, int]) -> Iterator[dict[str | int, int]]:
+        """Every way in which the tensor is computed as the form says: names -> tensors, and the operators used."""
+        self.steps_left -= 1
+        if self.steps_left < 0:
+            return
+        if isinstance(form, str):
+            if bound.get(form, index) == index:
+                yield {**bound, form: index}
+            return
+        operator = self.producers.get(index)
+        name, *parts = form
+        if operator is None or operator.name != name or len(operator.inputs) != len(parts) or len(operator.outputs) != 1:
+            return
+        bound = {**bound, operator.index: index}
+        orders = [operator.inputs, operator.inputs[::-1]] if name in _COMMUTING else [operator.inputs]
+        for first, *rest in orders:
+            for partly in self.fit(parts[0], first, bound):
+                if rest:
+                    yield from self.fit(parts[1], rest[0], partly)
+                else:
+                    yield partly
+
+    def is_layer_norm(self, root: FileOperator, tensors: dict[str, int], inside: frozenset[int]) -> bool:
+        """Whether what fits a form normalises over the last axis and keeps its inner results to itself."""
+        described = self.contents.tensors
+        size = described[tensors["x"]].shape[-1:]
+        vectors = all(described[tensors[name]].shape == size for name in ("gamma", "beta"))
+        floats = all(described[self.contents.operators[index].outputs[0]].dtype == "float32" for index in inside)
+        inner = [self.contents.operators[index] for index in inside if index != root.index]
+        private = all(self.readers[operator.outputs[0]] <= inside for operator in inner)
+        return bool(size) and vectors and floats and private and all(map(_is_plain, inner))
+
+
+def _is_plain(operator: FileOperator) -> bool:
+    """No fused activation, and a mean that keeps its axis."""
+    options = operator.options[1] if operator.options else {}
+    return not options.get("fused_activation_function", 0) and (operator.name != "MEAN" or bool(options.get("keep_dims")))
+
+
+def read(site: Site, match: Match) -> None:
+    """Emit the layer norm whose result ``site`` computes."""
+    state, tensors = site.state, match.tensors
+    rank = len(state.contents.tensors[tensors["x"]].shape)
+    for name in ("axes", "variance axes"):
+        axes = site.integers_of(tensors[name])
+        if axes not in {(-1,), (rank - 1,)}:
+            site.refuse(f"in a normalisation over axes {axes}")
+    epsilon = state.value(tensors["epsilon"])
+    if epsilon is None or epsilon.size != 1:
+        site.refuse("in a normalisation with a computed epsilon")
+    if any(state.value(tensors[name]) is None for name in ("gamma", "beta")):
+        site.refuse("in a normalisation with computed weights")
+    op = LayerNorm(epsilon=float(epsilon.reshape(()).item()))
+    inputs = [site.name_of(tensors[name]) for name in ("x", "gamma", "beta")]
+    activation = site.activation("AddOptions")
+    if activation == "none":
+        site.emit(op, inputs)
+        return
+    if activation == "relu_n1_to_1":
+        site.refuse("with fused relu_n1_to_1")
+    linear = site.temporary("normalised")
+    site.emit(op, inputs, [linear], part="_normalised")
+    site.emit(Relu() if activation == "relu" else Relu6(), [linear])
 
 
 def records(node: Node, graph: Graph) -> list[tuple[Record, tuple[Tensor, ...]]]:
@@ -34,83 +159,25 @@ def records(node: Node, graph: Graph) -> list[tuple[Record, tuple[Tensor, ...]]]
     x, gamma, beta = node.inputs
     full = shape(node, graph)
     column = (*full[:-1], 1)
-    parts = {
-        part: msgspec.structs.replace(y, name=f"{y.name}/{part}", shape=size)
-        for part, size in {"mean": column, "square": full, "variance": column, "sum": column, "factor": column}.items()
-        | {"centred": full, "normal": full, "scaled": full}.items()
-    }
     axes = integers("axes", len(full) - 1)
     epsilon = Parameter(label="epsilon", value=np.array(node.op.epsilon, np.float32))
-    keep = ("ReducerOptions", {"keep_dims": True})
-    add, sub, mul = ((table, _PLAIN) for table in ("AddOptions", "SubOptions", "MulOptions"))
-    mean, square, variance, total, factor, centred, normal, scaled = (f"{y.name}/{part}" for part in _PARTS)
+    mean, centred, square, variance, total, factor, normal, scaled = (f"{y.name}/{part}" for part in _PARTS)
+    keep: tuple[str, dict[str, Any]] = ("ReducerOptions", {"keep_dims": True})
+    add: tuple[str, dict[str, Any]] = ("AddOptions", {})
+    sub: tuple[str, dict[str, Any]] = ("SubOptions", {})
+    mul: tuple[str, dict[str, Any]] = ("MulOptions", {})
     steps = [
-        (Record(operator="MEAN", inputs=(x, axes), options=keep), parts["mean"]),
-        (Record(operator="SQUARED_DIFFERENCE", inputs=(x, mean)), parts["square"]),
-        (Record(operator="MEAN", inputs=(square, axes), options=keep), parts["variance"]),
-        (Record(operator="ADD", inputs=(variance, epsilon), options=add), parts["sum"]),
-        (Record(operator="RSQRT", inputs=(total,)), parts["factor"]),
-        (Record(operator="SUB", inputs=(x, mean), options=sub), parts["centred"]),
-        (Record(operator="MUL", inputs=(centred, factor), options=mul), parts["normal"]),
-        (Record(operator="MUL", inputs=(normal, gamma), options=mul), parts["scaled"]),
-        (Record(operator="ADD", inputs=(scaled, beta), options=add), y),
+        (Record(operator="MEAN", inputs=(x, axes), options=keep), mean, column),
+        (Record(operator="SUB", inputs=(x, mean), options=sub), centred, full),
+        (Record(operator="MUL", inputs=(centred, centred), options=mul), square, full),
+        (Record(operator="MEAN", inputs=(square, axes), options=keep), variance, column),
+        (Record(operator="ADD", inputs=(variance, epsilon), options=add), total, column),
+        (Record(operator="RSQRT", inputs=(total,)), factor, column),
+        (Record(operator="MUL", inputs=(centred, factor), options=mul), normal, full),
+        (Record(operator="MUL", inputs=(normal, gamma), options=mul), scaled, full),
+        (Record(operator="ADD", inputs=(scaled, beta), options=add), y.name, full),
     ]
-    return [(record, (tensor,)) for record, tensor in steps]
+    return [(record, (msgspec.structs.replace(y, name=name, shape=size),)) for record, name, size in steps]
 
 
-_PARTS = ("mean", "square", "variance", "sum", "factor", "centred", "normal", "scaled")
-
-
-def found(contents: Contents) -> dict[int, tuple[FileOperator, ...]]:
-    """The layer norms of a file that are written in this module's form: the nine operators by the index of the first."""
-    readers: dict[int, set[int]] = {index: {-1} for index in contents.outputs}
-    for operator in contents.operators:
-        for index in operator.inputs:
-            readers.setdefault(index, set()).add(operator.index)
-    matches: dict[int, tuple[FileOperator, ...]] = {}
-    for start, operator in enumerate(contents.operators):
-        if operator.name == SEQUENCE[0]:
-            nine = contents.operators[start : start + len(SEQUENCE)]
-            if tuple(each.name for each in nine) == SEQUENCE and _is_wired(nine, readers):
-                matches[start] = nine
-    return matches
-
-
-def _is_wired(nine: tuple[FileOperator, ...], readers: dict[int, set[int]]) -> bool:
-    """Whether nine operators of the right names pass their results on as a layer norm does, and to nobody else."""
-    if any(len(operator.outputs) != 1 for operator in nine) or [len(operator.inputs) for operator in nine] != _ARITIES:
-        return False
-    mean, square, variance, total, factor, centred, normal, scaled, _ = (operator.outputs[0] for operator in nine)
-    x = nine[0].inputs[0]
-    firsts = [operator.inputs[0] for operator in nine] == [x, x, square, variance, total, x, centred, normal, scaled]
-    seconds = nine[1].inputs[1] == nine[5].inputs[1] == mean and nine[6].inputs[1] == factor
-    inside = {operator.index for operator in nine}
-    inner = (mean, square, variance, total, factor, centred, normal, scaled)
-    return firsts and seconds and all(readers.get(index, set()) <= inside for index in inner)
-
-
-_ARITIES = [2, 2, 2, 2, 1, 2, 2, 2, 2]
-
-
-def read(site: Site, nine: tuple[FileOperator, ...]) -> bool:
-    """Emit a layer norm that ``found`` saw, ``site`` being its last operator; False if its numbers are of another kind."""
-    state = site.state
-    if not site.is_real:
-        return False
-    first = Site(state, nine[0])
-    x = first.shape(0)
-    axes = [set(Site(state, nine[place]).integers(1)) for place in (0, 2)]
-    keeps = [Site(state, nine[place]).options("ReducerOptions")["keep_dims"] for place in (0, 2)]
-    plain = all(Site(state, nine[place]).activation(table) == "none" for place, table in _ACTIVATED.items())
-    epsilon = Site(state, nine[3]).value(1)
-    gamma, beta = Site(state, nine[7]).value(1), site.value(1)
-    vectors = all(value is not None and value.shape == x[-1:] for value in (gamma, beta))
-    over_last = x and all(axis in ({-1}, {len(x) - 1}) for axis in axes)
-    if not (over_last and all(keeps) and plain and vectors) or epsilon is None or epsilon.size != 1:
-        return False
-    op = LayerNorm(epsilon=float(epsilon.reshape(()).item()))
-    site.emit(op, [first.operand(0), Site(state, nine[7]).operand(1), site.operand(1)])
-    return True
-
-
-_ACTIVATED = {3: "AddOptions", 5: "SubOptions", 6: "MulOptions", 7: "MulOptions", 8: "AddOptions"}
+_PARTS = ("mean", "centred", "square", "variance", "sum", "factor", "normal", "scaled")

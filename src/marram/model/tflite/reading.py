@@ -69,12 +69,11 @@ def _unsupported(contents: Contents) -> tuple[str, ...]:
 def _graph(contents: Contents) -> Graph:
     state = Import(contents, supported=tuple(sorted(READERS)))
     norms = normalisation.found(contents)
-    done = 0
+    inside = frozenset(index for match in norms.values() for index in match.operators)
     for operator in contents.operators:
-        nine = norms.get(operator.index)
-        if nine and normalisation.read(Site(state, nine[-1]), nine):
-            done = nine[-1].index + 1
-        elif operator.index >= done:
+        if operator.index in norms:
+            normalisation.read(Site(state, operator), norms[operator.index])
+        elif operator.index not in inside:
             _visit(Site(state, operator))
     graph = state.graph()
     return with_nodes(graph, graph.nodes)

@@ -2,7 +2,7 @@
 
 The Graph is lowered to operators that TFLite has, each is turned into a ``Record`` by its family, and the records become one
 subgraph with one signature, ``serving_default``. Equal graphs give equal bytes, and ``write(read(write(g))) == write(g)``.
-A layer norm becomes the nine float operators of ``normalisation``.
+A layer norm becomes nine float operators of ``normalisation``.
 """
 
 from __future__ import annotations
