@@ -29,11 +29,11 @@ def check(sketch, output, expected, assert_same_function, kinds):
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("layer", ["conv", "grouped", "depthwise", "transposed", "dense"])
 def test_batch_norm_goes_into_the_layer_before(sketch, assert_same_function, kinds, layer, biased):
-    if layer == "dense":
-        x = sketch.input(1, 6, 4)
-    else:
-        x = sketch.input(1, 5, 6, 4)
-    bias = lambda n: sketch.normal(n) if biased else ""  # noqa: E731
+    x = sketch.input(1, 6, 4) if layer == "dense" else sketch.input(1, 5, 6, 4)
+
+    def bias(size):
+        return sketch.normal(size) if biased else ""
+
     match layer:
         case "conv":
             y, kind = sketch(CONV, x, sketch.normal(3, 3, 3, 4), bias(3)), "conv2d"
@@ -250,6 +250,34 @@ def test_a_transpose_of_unit_axes_is_a_reshape(sketch, assert_same_function, kin
 def test_degenerate_leaky_relu(sketch, assert_same_function, kinds, alpha, expected):
     y = sketch(ops.LeakyRelu(alpha=alpha), sketch(ops.Tanh(), sketch.input(1, 7)))
     check(sketch, y, expected, assert_same_function, kinds)
+
+
+def test_a_factor_goes_into_the_softmax_behind_it(sketch, assert_same_function, kinds):
+    y = sketch(ops.Softmax(beta=2.0), sketch(ops.Mul(), np.float32([0.25]), sketch.input(1, 7)))
+    folded = check(sketch, y, ["softmax"], assert_same_function, kinds)
+    assert folded.nodes[0].op.beta == 0.5
+
+
+@pytest.mark.parametrize("factor", [-0.25, (0.25, 0.5)])
+def test_a_factor_that_a_softmax_cannot_take_stays(sketch, assert_same_function, kinds, factor):
+    y = sketch(ops.Softmax(), sketch(ops.Mul(), sketch.input(1, 2), np.float32(factor).reshape(-1)))
+    check(sketch, y, ["mul", "softmax"], assert_same_function, kinds)
+
+
+@pytest.mark.parametrize(
+    ("permutation", "constant", "expected"),
+    [
+        ((0, 2, 1, 3), 4, ["conv2d", "transpose"]),
+        ((0, 3, 1, 2), 1, ["conv2d", "transpose"]),
+        ((0, 3, 1, 2), 4, ["conv2d", "transpose", "mul"]),
+    ],
+)
+def test_element_wise_steps_meet_their_layer_over_a_transpose(
+    sketch, assert_same_function, kinds, permutation, constant, expected
+):
+    y = sketch(ops.Conv2D(), sketch.input(1, 4, 4, 3), sketch.normal(4, 1, 1, 3), "")
+    y = sketch(ops.Mul(), sketch(ops.Transpose(permutation=permutation), y), sketch.normal(constant))
+    check(sketch, sketch(ops.Relu(), y), expected, assert_same_function, kinds)
 
 
 def test_inputs_and_outputs_keep_their_names(sketch):

@@ -68,7 +68,7 @@ def test_only_one_layer_is_integer(sketch, samples_of):
     for node in graph.nodes:
         single = only(graph, whole, node.name)
         verify(single, "integer")
-        integer = [n.name for n in single.nodes if single.tensors[n.outputs[0]].dtype == "int8" and n.name in {node.name}]
+        integer = [n.name for n in single.nodes if single.tensors[n.outputs[0]].dtype == "int8" and n.name == node.name]
         assert integer == [node.name]
         assert len(single.nodes) == len(graph.nodes) + sum(name not in graph.constants for name in set(node.inputs) - {""}) + 1
         (exact,), (given,) = interpret(graph, samples), interpret(single, samples)

@@ -21,6 +21,7 @@ from marram.compress.rewrites.arithmetic import (
     product_to_dense,
     scale_layer_after,
     scale_layer_before,
+    scale_softmax_after,
     shift_layer_after,
     shift_layer_before,
     split_batch_norm,
@@ -28,8 +29,8 @@ from marram.compress.rewrites.arithmetic import (
 )
 from marram.compress.rewrites.identities import compute_constant, remove_dead, remove_identity, remove_neutral_constant
 from marram.compress.rewrites.layout import (
-    lift_both_over_reshape,
-    lift_over_reshape,
+    lift_both_over_movement,
+    lift_over_movement,
     merge_reshapes,
     merge_transposes,
     transpose_to_reshape,
@@ -42,7 +43,7 @@ from marram.core.operators import Operator
 
 _ANY: tuple[Rule, ...] = (remove_dead, compute_constant, remove_identity)
 _BY_OPERATOR: dict[type, tuple[Rule, ...]] = {
-    ops.BatchNorm: (lift_over_reshape, split_batch_norm),
+    ops.BatchNorm: (lift_over_movement, split_batch_norm),
     ops.Conv2D: (grouped_to_depthwise, pad_into_convolution),
     ops.DepthwiseConv2D: (pad_into_convolution,),
     ops.MatMul: (product_to_dense,),
@@ -50,22 +51,23 @@ _BY_OPERATOR: dict[type, tuple[Rule, ...]] = {
         recognise_hard_swish,
         remove_neutral_constant,
         scale_layer_before,
-        lift_over_reshape,
-        lift_both_over_reshape,
+        lift_over_movement,
+        lift_both_over_movement,
         scale_layer_after,
+        scale_softmax_after,
     ),
-    ops.Add: (remove_neutral_constant, shift_layer_before, lift_over_reshape, lift_both_over_reshape, shift_layer_after),
-    ops.Sub: (subtraction_to_addition, lift_both_over_reshape),
+    ops.Add: (remove_neutral_constant, shift_layer_before, lift_over_movement, lift_both_over_movement, shift_layer_after),
+    ops.Sub: (subtraction_to_addition, lift_both_over_movement),
     ops.MaxPool2D: (pad_into_max_pool,),
     ops.Reshape: (merge_reshapes,),
     ops.Transpose: (merge_transposes, transpose_to_reshape),
-    ops.Relu: (fuse_activation, repeated_relu, lift_over_reshape),
-    ops.Relu6: (fuse_activation, lift_over_reshape),
-    ops.LeakyRelu: (degenerate_leaky_relu, lift_over_reshape),
-    ops.HardSwish: (lift_over_reshape,),
-    ops.Sigmoid: (lift_over_reshape,),
-    ops.Tanh: (lift_over_reshape,),
-    ops.Gelu: (lift_over_reshape,),
+    ops.Relu: (fuse_activation, repeated_relu, lift_over_movement),
+    ops.Relu6: (fuse_activation, lift_over_movement),
+    ops.LeakyRelu: (degenerate_leaky_relu, lift_over_movement),
+    ops.HardSwish: (lift_over_movement,),
+    ops.Sigmoid: (lift_over_movement,),
+    ops.Tanh: (lift_over_movement,),
+    ops.Gelu: (lift_over_movement,),
 }
 FIRST: Rules = {kind: (*_ANY, *_BY_OPERATOR.get(kind, ())) for kind in get_args(Operator)}
 SECOND: Rules = {ops.Add: (affine_to_depthwise,)}

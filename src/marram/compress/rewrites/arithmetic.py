@@ -128,6 +128,25 @@ def shift_layer_after(seen: View, node: Node) -> Graph | None:
     return substitute(seen.graph, {reader.name: (changed,), node.name: ()}, constants=made)
 
 
+def scale_softmax_after(seen: View, node: Node) -> Graph | None:
+    """softmax(x * c) with one positive c -> softmax with c in its beta."""
+    reader = seen.sole_reader(node.outputs[0])
+    if (
+        not isinstance(node.op, ops.Mul)
+        or node.op.activation != "none"
+        or reader is None
+        or not isinstance(reader.op, ops.Softmax)
+    ):
+        return None
+    for x, c in (node.inputs, node.inputs[::-1]):
+        value = seen.constant(c)
+        if value is not None and value.size == 1 and value.item() > 0 and seen.shape(x) == seen.shape(node.outputs[0]):
+            op = ops.Softmax(beta=reader.op.beta * value.item())
+            changed = msgspec.structs.replace(reader, op=op, inputs=(x,))
+            return substitute(seen.graph, {node.name: (), reader.name: (changed,)})
+    return None
+
+
 def product_to_dense(seen: View, node: Node) -> Graph | None:
     """MatMul with one constant matrix on the right -> Dense."""
     op, matrix = node.op, seen.constant(node.inputs[1])

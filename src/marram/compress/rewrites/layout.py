@@ -41,48 +41,51 @@ def transpose_to_reshape(seen: View, node: Node) -> Graph | None:
     return substitute(seen.graph, {node.name: (msgspec.structs.replace(node, op=op),)})
 
 
-def lift_over_reshape(seen: View, node: Node) -> Graph | None:
-    """f(reshape(x)) -> reshape(f(x)) for element-wise f, so that f meets the layer before the reshape.
+def lift_over_movement(seen: View, node: Node) -> Graph | None:
+    """f(reshape(x)) -> reshape(f(x)), and so for transpose, with element-wise f, so that f meets the layer before.
 
-    f has no constants, or one for each channel while the reshape keeps the channels apart. Both one-dimensional
-    convolutions (a Reshape on each side) and flattened heads need it.
+    f has no constants, or one for each channel while the channels stay the last axis. One-dimensional convolutions (a Reshape
+    on each side), flattened heads and channels-first remains need it.
     """
     activations = [name for name in node.inputs if name and name not in seen.graph.constants]
     constants = [name for name in node.inputs if name in seen.graph.constants]
-    reshape = seen.private_producer(activations[0], node) if len(activations) == 1 else None
-    if reshape is None or not isinstance(reshape.op, ops.Reshape):
+    mover = seen.private_producer(activations[0], node) if len(activations) == 1 else None
+    if mover is None or not isinstance(mover.op, ops.Reshape | ops.Transpose):
         return None
-    (inner,) = reshape.inputs
-    shape, outer = seen.shape(inner), seen.shape(node.outputs[0])
-    if inner in seen.graph.constants or outer != seen.shape(activations[0]) or not _fits(seen, constants, shape, outer):
+    (inner,) = mover.inputs
+    if inner in seen.graph.constants or seen.shape(node.outputs[0]) != seen.shape(activations[0]):
         return None
-    return _swapped(seen, node, reshape, {activations[0]: inner}, shape)
+    if not _fits(seen, constants, mover):
+        return None
+    return _swapped(seen, node, mover, {activations[0]: inner}, seen.shape(inner))
 
 
-def _fits(seen: View, constants: list[str], inner: tuple[int, ...], outer: tuple[int, ...]) -> bool:
-    """Whether constants mean the same on both sides of the reshape: scalars always, vectors if the last axis stays."""
+def _fits(seen: View, constants: list[str], mover: Node) -> bool:
+    """Whether constants mean the same on both sides of the mover: scalars always, vectors if the channels stay last."""
+    inner, outer = seen.shape(mover.inputs[0]), seen.shape(mover.outputs[0])
     shapes = [seen.shape(name) for name in constants]
-    if any(prod(shape) > 1 and shape != (prod(shape),) for shape in shapes):
+    if any(prod(shape) > 1 and shape != (prod(shape),) for shape in shapes) or any(len(s) > len(inner) for s in shapes):
         return False
-    largest = max((len(shape) for shape in shapes), default=0)
-    return largest <= len(inner) and (all(prod(shape) == 1 for shape in shapes) or (bool(inner) and inner[-1] == outer[-1]))
+    if all(prod(shape) == 1 for shape in shapes):
+        return True
+    return mover.op.permutation[-1] == len(inner) - 1 if isinstance(mover.op, ops.Transpose) else inner[-1:] == outer[-1:]
 
 
-def _swapped(seen: View, node: Node, reshape: Node, names: dict[str, str], shape: tuple[int, ...]) -> Graph:
-    """The node moved in front of the reshape, reading ``names`` instead; the reshape takes its output's name."""
-    middle = fresh_name(seen.graph.tensors, f"{node.outputs[0]}/unshaped")
+def _swapped(seen: View, node: Node, mover: Node, names: dict[str, str], shape: tuple[int, ...]) -> Graph:
+    """The node moved in front of the mover, reading ``names`` instead; the mover takes its output's name."""
+    middle = fresh_name(seen.graph.tensors, f"{node.outputs[0]}/unmoved")
     inputs = tuple(names.get(name, name) for name in node.inputs)
     first = msgspec.structs.replace(node, inputs=inputs, outputs=(middle,))
-    then = msgspec.structs.replace(reshape, inputs=(middle,), outputs=node.outputs)
+    then = msgspec.structs.replace(mover, inputs=(middle,), outputs=node.outputs)
     tensors = {middle: Tensor(name=middle, shape=shape)}
-    others = {other.name: () for name in names if (other := seen.producers[name]).name != reshape.name}
-    return substitute(seen.graph, {**others, reshape.name: (), node.name: (first, then)}, tensors=tensors)
+    others = {other.name: () for name in names if (other := seen.producers[name]).name != mover.name}
+    return substitute(seen.graph, {**others, mover.name: (), node.name: (first, then)}, tensors=tensors)
 
 
-def lift_both_over_reshape(seen: View, node: Node) -> Graph | None:
-    """f(reshape(a), reshape(b)) -> reshape(f(a, b)) for a and b of one shape."""
+def lift_both_over_movement(seen: View, node: Node) -> Graph | None:
+    """f(reshape(a), reshape(b)) -> reshape(f(a, b)) for a and b of one shape, and so for transpose."""
     pair = [seen.private_producer(name, node) for name in node.inputs]
-    if len(pair) != 2 or any(other is None or not isinstance(other.op, ops.Reshape) for other in pair):
+    if len(pair) != 2 or any(other is None or not isinstance(other.op, ops.Reshape | ops.Transpose) for other in pair):
         return None
     first, second = (other for other in pair if other is not None)
     a, b = first.inputs[0], second.inputs[0]
