@@ -18,7 +18,7 @@ from marram._build.shrinking import Shrunk, shrink
 from marram.core.codec import decode, digest, encode
 from marram.core.contract import Contract
 from marram.core.contract_file import parse
-from marram.core.durable import write_atomically
+from marram.core.durable import remove_parts, write_atomically
 from marram.core.errors import IntegrityError, UserError
 from marram.core.graph import Graph
 from marram.core.ports import Progress
@@ -62,6 +62,8 @@ def build(place: str | Path = ".", *, progress: Progress = lambda _what, _part: 
         saved = _saved(project)
         if saved is not None and saved.fingerprint == stamp and _intact(project, saved):
             return msgspec.structs.replace(saved.result, up_to_date=True)
+        for folder in (project.state, project.dist):
+            remove_parts(folder)
         cache = Cache(project.cache, announce=lambda name: progress(f"{name}: started", 0.0))
         result = _run(Order(contract=contract, text=text, project=project, cache=cache, progress=progress))
         report = page(result).encode()

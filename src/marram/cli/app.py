@@ -16,7 +16,7 @@ from rich.markup import escape
 
 import marram
 from marram.cli.output import errors, failures, print_json, progress, screen
-from marram.cli.tables import plain_table, verdict_table
+from marram.cli.tables import attempt_table, plain_table, verdict_table
 from marram.core.errors import EXIT_BROKEN_PROMISE, EXIT_OK
 
 app = typer.Typer(
@@ -80,6 +80,8 @@ def _show_build(result: marram.BuildResult) -> None:
     for target in result.targets:
         title = f"[bold]{escape(target.name)}[/] ({target.device}: {target.runtime}, {target.precision})"
         screen.print(verdict_table(target.verdicts, title=title))
+        screen.print()
+        screen.print(attempt_table(target.attempts))
         screen.print(f"bundle: {escape(str(folder / target.bundle))} ({target.bundle_bytes / 1024:.1f} KiB)\n")
     for mark in result.marks:
         screen.print(f"[yellow]note:[/] {escape(mark)}")

@@ -29,7 +29,7 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ModelSection(_Section, frozen=True, kw_only=True):
-    """``[model]``. ``source``: ``zoo:NAME``, an ``.onnx`` or ``.tflite`` file, ``file.py:factory`` or ``package.module:factory``.
+    """``[model]``. ``source``: ``zoo:NAME``, an ``.onnx`` or ``.tflite`` file, ``file.py:factory``, ``package.module:factory``.
 
     ``options`` are handed to the zoo's or the user's factory. A file has its weights; a factory's module is trained.
     """

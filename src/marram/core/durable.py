@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from marram.core.errors import UserError
+
+PART_SUFFIX = ".part"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -17,15 +19,15 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{PART_SUFFIX}")
         try:
-            with os.fdopen(handle, "wb") as stream:
+            with temporary.open("xb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            Path(temporary).replace(path)
+            temporary.replace(path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
     except OSError as error:
@@ -40,3 +42,9 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed writers left in a folder and below. Nobody else may be writing there."""
+    for path in folder.rglob(f".*{PART_SUFFIX}"):
+        path.unlink(missing_ok=True)

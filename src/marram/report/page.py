@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from marram.compress.replay import describe
-from marram.core.evidence import Figure
 from marram.core.recipe import Recipe
 from marram.report import plots
 from marram.report.record import BuildResult, TargetResult
+from marram.report.wording import figure_text, limit_text
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _WORDS = {True: "kept", False: "broken", None: "not measured"}
@@ -29,18 +29,9 @@ def page(result: BuildResult) -> str:
         word=_WORDS.__getitem__,
         state=_STATES.__getitem__,
         figure=figure_text,
+        limit=limit_text,
     )
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(**_context(result))
-
-
-def figure_text(figure: Figure) -> str:
-    """A figure's value with unit and interval, or why there is none."""
-    if figure.value is None:
-        return f"not measured: {figure.reason}"
-    text = f"{figure.value:.5g} {figure.unit}".strip()
-    if figure.low is not None and figure.high is not None:
-        text += f" ({figure.low:.4g} to {figure.high:.4g})"
-    return text
 
 
 def _context(result: BuildResult) -> dict[str, Any]:
