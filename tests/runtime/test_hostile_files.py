@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from tests.runtime.conftest import litert_program, onnx_program
 
 from marram.core.codec import encode
-from tests.runtime.conftest import litert_program, onnx_program
 
 CHILD = """
 import sys
