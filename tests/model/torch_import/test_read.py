@@ -11,6 +11,7 @@ from torch.nn import functional
 from marram.core import operators as ops
 from marram.core.errors import UnsupportedOperator, UserError
 from marram.model import zoo
+from marram.model.batching import keeps_samples_apart
 from marram.model.reference import interpret
 from marram.model.spec import verify
 from marram.model.torch_import import read
@@ -210,6 +211,38 @@ def test_images_are_taken_channels_last():
     assert not any(isinstance(node.op, ops.Transpose) for node in graph.nodes)
     (given,) = interpret(graph, batch.transpose(0, 2, 3, 1))
     np.testing.assert_allclose(given, torch_outputs(flat, batch)[0], atol=1e-4)
+
+
+ATTENTION = {
+    "encoder": (nn.TransformerEncoderLayer(12, 3, 20, batch_first=True), lambda layer, x: layer(x)),
+    "weights": (nn.MultiheadAttention(12, 2, batch_first=True), lambda layer, x: layer(x, x * 2, x + 1)),
+    "no bias": (nn.MultiheadAttention(12, 2, bias=False, batch_first=True), lambda layer, x: layer(x, x, x)[0]),
+    "causal": (
+        nn.MultiheadAttention(12, 4, batch_first=True),
+        lambda layer, x: layer(x, x, x, attn_mask=torch.ones(5, 5, dtype=torch.bool).triu(1), need_weights=False)[0],
+    ),
+    "added mask": (
+        nn.MultiheadAttention(12, 4, batch_first=True),
+        lambda layer, x: layer(x, x, x, attn_mask=torch.eye(5), average_attn_weights=False),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ATTENTION)
+def test_attention_keeps_samples_apart(case):
+    layer, function = ATTENTION[case]
+    module = restless(Calling(lambda m, x: function(m.layer, x), layer=layer))
+    batch = samples(3, 5, 12)
+    graph = read(module, (batch,), layout="as_given")
+    assert_close(graph, module, batch)
+    assert keeps_samples_apart(graph)
+    assert "forward" not in vars(layer)
+
+
+def test_time_first_attention_is_taken_as_it_is():
+    module = restless(Calling(lambda m, x: m.layer(x, x, x)[0], layer=nn.MultiheadAttention(12, 3)))
+    batch = samples(1, 5, 12)
+    assert_close(read(module, (batch,), layout="as_given"), module, batch)
 
 
 def test_several_inputs():

@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from marram.core.errors import UnsupportedOperator, UserError
+from marram.model.torch_import.attention import batch_first_attention
 
 _MOST_DECOMPOSITIONS = 8
 
@@ -32,7 +33,7 @@ def exported(module: nn.Module, example_inputs: Sequence[Any], known: Collection
         UserError: the module does not take the example.
     """
     inputs = tuple(_first_sample(value, index) for index, value in enumerate(example_inputs))
-    with _as_it_was(module), warnings.catch_warnings():
+    with _as_it_was(module), batch_first_attention(module), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's remarks about its own deprecations
         try:
             program = torch.export.export(module.eval(), inputs)

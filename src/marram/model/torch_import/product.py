@@ -10,7 +10,7 @@ import torch
 from marram.core.operators import Add, Dense, MatMul, Mul, Softmax
 from marram.model.torch_import.page import Activation, Constant, Page, Value
 
-_MASKED = -1e4
+MASKED = -1e4
 """Added to scores that a mask forbids: their softmax is 0 in float32, and no infinity enters the Graph."""
 
 
@@ -68,12 +68,12 @@ def attention(
 def _mask(page: Page, given: Value | None, shape: tuple[int, ...], *, causal: bool) -> Value | None:
     if causal:
         allowed = torch.ones(shape[-2:], dtype=torch.bool).tril()
-        return Constant(name=f"{page.place}.mask", value=torch.zeros(shape[-2:]).masked_fill(~allowed, _MASKED))
+        return Constant(name=f"{page.place}.mask", value=torch.zeros(shape[-2:]).masked_fill(~allowed, MASKED))
     if not isinstance(given, Constant):
         return given
     if given.value.dtype == torch.bool:
-        return Constant(name=given.name, value=torch.zeros(given.shape).masked_fill(~given.value, _MASKED))
-    return Constant(name=given.name, value=given.value.clamp(min=_MASKED))
+        return Constant(name=given.name, value=torch.zeros(given.shape).masked_fill(~given.value, MASKED))
+    return Constant(name=given.name, value=given.value.clamp(min=MASKED))
 
 
 def _with_vector(page: Page, a: Value, b: Value) -> Value:
