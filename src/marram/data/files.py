@@ -11,7 +11,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from marram.core.errors import DataError
@@ -143,9 +143,9 @@ class ZipFiles:
         return data
 
     def _refuse_hostile(self, entry: zipfile.ZipInfo) -> None:
-        path = PurePosixPath(entry.filename)
+        parts = entry.filename.split("/")
         fault = None
-        if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in path.parts[0]:
+        if ".." in parts or "" in parts or "\\" in entry.filename or ":" in parts[0]:
             fault = "its name climbs out of the archive"
         elif stat.S_ISLNK(entry.external_attr >> 16):
             fault = "it is a link"
@@ -171,5 +171,5 @@ def _cannot_list(error: OSError) -> None:
 
 
 def _hidden(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return not parts or "__MACOSX" in parts or any(part.startswith(".") and part != ".." for part in parts)
+    parts = name.split("/")
+    return "__MACOSX" in parts or any(part.startswith(".") and part != ".." for part in parts)

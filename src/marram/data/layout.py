@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import PurePosixPath
+from posixpath import splitext
 
 import msgspec
 import numpy as np
@@ -42,8 +43,9 @@ def by_class(names: Sequence[str], *, suffixes: frozenset[str], source: str) -> 
         DataError: no file with these suffixes, or files outside any class folder.
     """
     chosen = of_suffix(names, suffixes=suffixes, source=source)
-    folders = [PurePosixPath(name).parts[:-1] for name in chosen]
-    folders = [parts[_common(folders) :] for parts in folders]
+    folders = [tuple(name.split("/")[:-1]) for name in chosen]
+    common = _common(folders)
+    folders = [parts[common:] for parts in folders]
     with_parts = all(parts and parts[0].lower() in PART_FOLDERS for parts in folders)
     depth = 1 if with_parts else 0
     for name, parts in zip(chosen, folders, strict=True):
@@ -97,7 +99,7 @@ def of_suffix(names: Sequence[str], *, suffixes: frozenset[str], source: str) ->
     Raises:
         DataError: there is none.
     """
-    chosen = tuple(name for name in names if PurePosixPath(name).suffix.lower() in suffixes)
+    chosen = tuple(name for name in names if splitext(name)[1].lower() in suffixes)
     if not chosen:
         seen = Counter(PurePosixPath(name).suffix or "no suffix" for name in names).most_common(4)
         held = ", ".join(f"{count} {suffix}" for suffix, count in seen) or "nothing"

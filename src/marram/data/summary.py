@@ -128,8 +128,10 @@ class _Tally:
 
     def add(self, samples: Array, position: int) -> None:
         """Take in a batch whose first sample has this position."""
+        if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+            for row, sample in enumerate(samples):
+                refuse_not_finite(sample, where=self._dataset.name(position + row), channels=self._dataset.channels)
         for row, sample in enumerate(samples):
-            refuse_not_finite(sample, where=self._dataset.name(position + row), channels=self._dataset.channels)
             digest = hashlib.sha256(np.ascontiguousarray(sample).tobytes()).digest()
             self._hashes[position + row] = np.frombuffer(digest[:HASH_BYTES], np.uint8)
         flat = samples.reshape(len(samples), -1)

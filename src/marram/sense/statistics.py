@@ -26,18 +26,20 @@ class Moments:
 
     def add(self, batch: Array) -> None:
         """Take in a batch whose last axis is the channels."""
-        values = np.asarray(batch, np.float64).reshape(-1, len(self.mean))
-        if not len(values):
+        rows = np.asarray(batch).reshape(-1, len(self.mean))
+        if not len(rows):
             return
-        count = len(values)
-        mean = values.mean(axis=0)
+        values = np.ascontiguousarray(rows.T, np.float64)  # sums run along memory
+        count = len(rows)
+        mean = values.mean(axis=1)
         shift = mean - self.mean
         total = self.count + count
-        self._squares += ((values - mean) ** 2).sum(axis=0) + shift**2 * (self.count * count / total)
+        self.low = np.minimum(self.low, values.min(axis=1))
+        self.high = np.maximum(self.high, values.max(axis=1))
+        values -= mean[:, None]
+        self._squares += np.square(values).sum(axis=1) + shift**2 * (self.count * count / total)
         self.mean = self.mean + shift * (count / total)
         self.count = total
-        self.low = np.minimum(self.low, values.min(axis=0))
-        self.high = np.maximum(self.high, values.max(axis=0))
 
     @property
     def std(self) -> Array:
