@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from marram.core import operators as ops
 from marram.core.errors import UserError
@@ -111,3 +113,50 @@ def test_float_islands_in_an_integer_graph(sketch, random_inputs, litert, tflm):
     expected = interpret(graph, inputs)[0].astype(int)
     assert np.abs(expected - litert(data, graph, inputs)[0]).max() <= 1
     assert np.abs(expected - tflm(data, inputs)[0]).max() <= 1
+
+
+SMALL = st.integers(1, 3)
+PAIRS = st.tuples(SMALL, SMALL)
+EDGES = st.tuples(*[st.integers(0, 2)] * 4)
+
+
+@st.composite
+def windows(draw_value):
+    """A layer with a window of any geometry, and the shape of its weights if it has any."""
+    kind = draw_value(st.sampled_from(["conv", "depthwise", "transposed", "max_pool"]))
+    stride, edges, kernel = draw_value(PAIRS), draw_value(EDGES), draw_value(PAIRS)
+    activation = draw_value(st.sampled_from(["none", "relu", "relu6"]))
+    if kind == "max_pool":
+        edges = tuple(min(edge, kernel[i // 2] - 1) for i, edge in enumerate(edges))
+        return ops.MaxPool2D(kernel=kernel, stride=stride, padding=edges, activation=activation), None
+    if kind == "transposed":
+        extra = tuple(draw_value(st.integers(0, step - 1)) for step in stride)
+        op = ops.TransposeConv2D(stride=stride, padding=edges, output_padding=extra, activation=activation)
+        return op, (3, *kernel, 2)
+    dilation = draw_value(PAIRS)
+    if kind == "conv":
+        return ops.Conv2D(stride=stride, dilation=dilation, padding=edges, activation=activation), (3, *kernel, 2)
+    op = ops.DepthwiseConv2D(stride=stride, dilation=dilation, padding=edges, activation=activation)
+    return op, (1, *kernel, 4)
+
+
+@settings(derandomize=True, max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(windows(), st.integers(5, 8), st.integers(5, 8))
+def test_any_geometry_survives(sketch, tflm, litert, random_inputs, layer, height, width):
+    op, weights = layer
+    board = sketch("geometry", "int8", (1, height, width, 2))
+    names = []
+    if weights:
+        axis = 3 if weights[0] == 1 else 0
+        names = [board.constant(*weights, axis=axis)]
+        names.append(board.bias("x0", names[0], channel_axis=axis))
+    try:
+        graph = board.graph(board.add(op, "x0", *names))
+    except UserError:
+        return  # the window does not fit
+    data = write(graph)
+    assert write(read(data)) == data
+    assert write(lower(graph)) == data
+    inputs = random_inputs(graph, height)
+    np.testing.assert_array_equal(tflm(data, inputs)[0], interpret(graph, inputs)[0])
+    assert np.abs(litert(data, graph, inputs)[0].astype(int) - interpret(graph, inputs)[0]).max() <= 2

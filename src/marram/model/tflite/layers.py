@@ -180,7 +180,7 @@ def transposed_scheme(op: TransposeConv2D, size: Pair, kernel: Pair) -> int | No
         before, after = op.padding[2 * axis : 2 * axis + 2]
         full = (size[axis] - 1) * op.stride[axis] + kernel[axis]
         wanted = full - before - after + op.output_padding[axis]
-        if before or after:
+        if before or after > op.output_padding[axis]:
             possible.discard(VALID)
         if -(-wanted // op.stride[axis]) != size[axis] or before != max(full - wanted, 0) // 2:
             possible.discard(SAME)

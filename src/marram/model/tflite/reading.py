@@ -12,7 +12,7 @@ from marram.core.errors import ModelFileError, UnsupportedOperator
 from marram.core.graph import Graph, OpaqueModel, with_nodes
 from marram.model.tflite import elementwise, layers, movement, normalisation, reductions
 from marram.model.tflite.contents import Contents, load
-from marram.model.tflite.folding import folded
+from marram.model.tflite.folding import FOLDED, folded
 from marram.model.tflite.importing import Import, Site
 
 READERS = {**layers.READERS, **elementwise.READERS, **movement.READERS, **reductions.READERS}
@@ -42,7 +42,8 @@ def read_opaque(source: Path | bytes, *, name: str | None = None) -> OpaqueModel
 
     Raises:
         UserError: the file cannot be opened.
-        ModelFileError: the file is damaged, or an input or output is of a dtype outside the Graph's.
+        ModelFileError: the file is damaged.
+        UnsupportedOperator: an input or output is of a dtype that no Graph has.
     """
     data, contents = load(source, name=name)
     state = Import(contents, supported=tuple(sorted(READERS)))
@@ -61,8 +62,9 @@ def _unsupported(contents: Contents) -> tuple[str, ...]:
     try:
         _graph(contents)
     except UnsupportedOperator as error:
-        names = {operator.name for operator in contents.operators} - set(READERS)
-        return tuple(sorted(names)) or (error.operator,)
+        inside = {index for match in normalisation.found(contents).values() for index in match.operators}
+        names = {operator.name for operator in contents.operators if operator.index not in inside}
+        return tuple(sorted(names - set(READERS) - set(FOLDED))) or (error.operator,)
     return ()
 
 
