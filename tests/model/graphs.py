@@ -424,8 +424,8 @@ RULES: dict[type, Rule] = {
 """How each operator is applied to a tensor; None where it cannot be."""
 
 FLOAT_OPERATORS = frozenset(RULES) - {ops.Quantise}
-INTEGER_OPERATORS = frozenset(RULES) - {ops.BatchNorm, ops.Lstm, ops.Gru}
-TFLM_OPERATORS = INTEGER_OPERATORS - {ops.Gelu, ops.LayerNorm}
+INTEGER_OPERATORS = frozenset(RULES) - {ops.BatchNorm, ops.LayerNorm, ops.Lstm, ops.Gru}
+TFLM_OPERATORS = INTEGER_OPERATORS - {ops.Gelu}
 """What an integer graph may hold for TFLM to run it."""
 
 

@@ -78,7 +78,7 @@ def test_many_samples_give_what_single_ones_give(name: str) -> None:
 
 
 @settings(max_examples=100, **SETTINGS)
-@given(graph=integer_graphs(operators=INTEGER_OPERATORS), seed=st.integers(0, 1000))
+@given(graph=integer_graphs(operators=INTEGER_OPERATORS | {ops.LayerNorm}), seed=st.integers(0, 1000))
 def test_integers_of_many_samples(graph: Graph, seed: int) -> None:
     inputs = samples(graph, 4, seed=seed)
     together = interpret(graph, inputs)

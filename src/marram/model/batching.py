@@ -24,26 +24,26 @@ def keeps_samples_apart(graph: Graph) -> bool:
     Returns:
         True if running N samples stacked on the leading axis gives the N outputs stacked likewise.
     """
-    computed = {name for node in graph.nodes for name in node.outputs} | set(graph.inputs)
-    if any(name not in computed for name in graph.outputs):
+    moving = set(graph.inputs)
+    for node in graph.nodes:
+        if not moving.isdisjoint(node.inputs):
+            moving.update(name for name in node.outputs if name)
+    if any(name not in moving for name in graph.outputs) or any(not graph.tensors[name].shape for name in moving):
         return False
-    if any(not graph.tensors[name].shape for name in computed):
-        return False
-    return all(_node_keeps(graph, node) for node in graph.nodes)
+    return all(_node_keeps(graph, node, moving) for node in graph.nodes if not moving.isdisjoint(node.inputs))
 
 
-def _node_keeps(graph: Graph, node: Node) -> bool:
-    """The rule of one node."""
+def _node_keeps(graph: Graph, node: Node, moving: set[str]) -> bool:
+    """The rule of one node; ``moving`` names the tensors that depend on the inputs."""
     op = node.op
     tensors = [graph.tensors[name] for name in node.inputs if name]
-    activations = [tensor for tensor in tensors if tensor.name not in graph.constants]
-    if not activations or (tensors[0].name in graph.constants and not isinstance(op, ops.Add | ops.Sub | ops.Mul | ops.MatMul)):
-        return False
+    activations = [tensor for tensor in tensors if tensor.name in moving]
     if isinstance(op, ops.Add | ops.Sub | ops.Mul):
         return _broadcast_keeps(activations, tensors)
     if isinstance(op, ops.MatMul):
         return _product_keeps(op, tensors, activations)
-    return _shape_keeps(op, tensors[0]) and len(activations) == (len(tensors) if isinstance(op, ops.Concat) else 1)
+    wanted = len(tensors) if isinstance(op, ops.Concat) else 1
+    return tensors[0] in activations and len(activations) == wanted and _shape_keeps(op, tensors[0])
 
 
 def _shape_keeps(op: ops.Operator, source: Tensor) -> bool:

@@ -30,23 +30,33 @@ def _tap_sum(site: Site, weights: Array, centre: Callable[[Array], Array], finis
     op = site.op(DepthwiseConv2D)
     _, kernel_height, kernel_width, channels = weights.shape
     depth = site.input(0).shape[3]
-    taps = weights.reshape(kernel_height, kernel_width, depth, channels // depth)
-    if channels == depth:
-        taps = taps[..., 0]
+    multiplicity = channels // depth
+    # Where neighbouring windows are neighbouring pixels, a row of outputs is one run of memory under every tap.
+    in_rows = op.stride[1] == 1 and multiplicity == 1
+    taps = weights.reshape(kernel_height, kernel_width, depth, multiplicity)
+    if in_rows:
+        taps = np.tile(taps[..., 0], site.output.shape[2])
     scratch = site.input(0).size * weights.itemsize + site.output.size * (2 * weights.itemsize + 8)
 
     def work(x: Array) -> Array:
         views = windows(padded(centre(x), op.padding), (kernel_height, kernel_width), op.stride, op.dilation)
-        total = np.zeros((*views.shape[:3], *taps.shape[2:]), weights.dtype)
+        shape = views.shape[:3]
+        total = np.zeros((*shape[:2], taps.shape[2]) if in_rows else (*shape, depth, multiplicity), weights.dtype)
         product = np.empty_like(total)
         for ky in range(kernel_height):
             for kx in range(kernel_width):
                 view = views[:, :, :, ky, kx]
-                np.multiply(view if channels == depth else view[..., None], taps[ky, kx], out=product)
+                np.multiply(_rows(view) if in_rows else view[..., None], taps[ky, kx], out=product)
                 total += product
-        return finish(total.reshape(*views.shape[:3], channels))
+        return finish(total.reshape(*shape, channels))
 
     return lambda x, *_: (in_blocks(x, scratch, work),)
+
+
+def _rows(view: Array) -> Array:
+    """A view (N,H,W,C) whose pixels touch as (N, H, W * C), without a copy."""
+    samples, height, width, channels = view.shape
+    return np.lib.stride_tricks.as_strided(view, (samples, height, width * channels), (*view.strides[:2], view.strides[3]))
 
 
 def depthwise_conv2d_float(site: Site) -> Kernel:

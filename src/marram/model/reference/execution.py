@@ -30,10 +30,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A Graph with all that does not depend on the samples computed: packed weights, multipliers, tables.
 
-    ``block`` is the number of samples that run at once: 1 where the graph does not keep samples apart.
+    ``constants`` are the graph's own and what nodes compute from constants alone. ``block`` is the number of samples that
+    run at once: 1 where the graph does not keep samples apart.
     """
 
     graph: Graph
+    constants: dict[str, Array]
     steps: tuple[Step, ...]
     block: int
 
@@ -44,17 +46,31 @@ def prepare(graph: Graph) -> Prepared:
     Raises:
         UserError: a node whose tensors do not fit its operator's rule.
     """
-    last_reader = {name: position for position, node in enumerate(graph.nodes) for name in (*node.inputs, *node.outputs)}
-    kept = set(graph.outputs) | set(graph.constants)
+    constants = dict(graph.constants)
+    ready: list[tuple[Node, Kernel]] = []
+    for node in graph.nodes:
+        kernel = kernel_of(site_of(graph, node, constants))
+        if all(name in constants for name in node.inputs if name):
+            results = kernel(*(constants[name] if name else None for name in node.inputs))
+            constants.update(zip(node.outputs, results, strict=False))
+        else:
+            ready.append((node, kernel))
+    steps = _with_deaths(ready, kept={*graph.outputs, *constants, ""})
+    return Prepared(graph=graph, constants=constants, steps=steps, block=_block(graph, steps))
+
+
+def _with_deaths(ready: list[tuple[Node, Kernel]], *, kept: set[str]) -> tuple[Step, ...]:
+    """The steps, each with the tensors that it is the last to touch."""
+    last = {name: position for position, (node, _) in enumerate(ready) for name in (*node.inputs, *node.outputs)}
     steps = []
-    for position, node in enumerate(graph.nodes):
-        names = dict.fromkeys(name for name in (*node.inputs, *node.outputs) if name)
-        dead = tuple(name for name in names if last_reader[name] == position and name not in kept)
-        steps.append(Step(node=node, kernel=kernel_of(site_of(graph, node)), dead=dead))
-    return Prepared(graph=graph, steps=tuple(steps), block=_block(graph, steps))
+    for position, (node, kernel) in enumerate(ready):
+        touched = dict.fromkeys((*node.inputs, *node.outputs))
+        dead = tuple(name for name in touched if last[name] == position and name not in kept)
+        steps.append(Step(node=node, kernel=kernel, dead=dead))
+    return tuple(steps)
 
 
-def _block(graph: Graph, steps: list[Step]) -> int:
+def _block(graph: Graph, steps: tuple[Step, ...]) -> int:
     """How many samples keep the live tensors within bounds."""
     if not keeps_samples_apart(graph):
         return 1
@@ -86,7 +102,7 @@ def _part(array: Array, shape: tuple[int, ...], start: int, stop: int) -> Array:
 
 def _run_block(prepared: Prepared, arrays: dict[str, Array], observe: Observe | None) -> tuple[Array, ...]:
     """One block of samples through all nodes."""
-    values: dict[str, Array | None] = {"": None, **prepared.graph.constants, **arrays}
+    values: dict[str, Array | None] = {"": None, **prepared.constants, **arrays}
     for step in prepared.steps:
         results = step.kernel(*(values[name] for name in step.node.inputs))
         for name, result in zip(step.node.outputs, results, strict=False):

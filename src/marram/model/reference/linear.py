@@ -23,8 +23,8 @@ from marram.model.reference.arithmetic import (
 )
 from marram.model.reference.site import Site
 
-BLOCK_BYTES = 2 * 1024 * 1024
-"""Scratch that one step of a kernel works on: about one core's second-level cache."""
+BLOCK_BYTES = 1024 * 1024
+"""Scratch that one step of a kernel works on: within one core's second-level cache."""
 
 Finish = Callable[[Array], Array]
 

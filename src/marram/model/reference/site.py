@@ -6,7 +6,7 @@ returns runs on arrays whose leading axis holds any number of samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -114,12 +114,12 @@ def same_quantisation(first: Tensor, second: Tensor) -> bool:
     return close and a.zero_points == b.zero_points
 
 
-def site_of(graph: Graph, node: Node) -> Site:
-    """The node with its tensors and constants."""
+def site_of(graph: Graph, node: Node, constants: Mapping[str, Array]) -> Site:
+    """The node with its tensors and constants; ``constants`` may hold more than the graph's own."""
     return Site(
         graph_name=graph.name,
         node=node,
         inputs=tuple(graph.tensors[name] if name else None for name in node.inputs),
-        outputs=tuple(graph.tensors[name] for name in node.outputs),
-        constants=tuple(graph.constants.get(name) if name else None for name in node.inputs),
+        outputs=tuple(graph.tensors[name] for name in node.outputs if name),
+        constants=tuple(constants.get(name) for name in node.inputs),
     )
