@@ -64,6 +64,11 @@ class Contents(NamedTuple):
     constants: dict[str, Array]
     nodes: tuple[FileNode, ...]
     size_bytes: int
+    channels_last: bool  # it says itself that its inputs and outputs are channels last
+
+
+LAYOUT_KEY, CHANNELS_LAST = "marram.layout", "channels_last"
+"""The entry of the file's metadata with which our own files say so."""
 
 
 def load(source: Path | bytes, *, name: str | None = None) -> tuple[bytes, Contents]:
@@ -94,6 +99,7 @@ def load(source: Path | bytes, *, name: str | None = None) -> tuple[bytes, Conte
         constants=constants,
         nodes=tuple(_node(node, index, where) for index, node in enumerate(graph.node)),
         size_bytes=len(data),
+        channels_last=any(entry.key == LAYOUT_KEY and entry.value == CHANNELS_LAST for entry in model.metadata_props),
     )
 
 

@@ -24,6 +24,10 @@ T = TypeVar("T")
 _MOVING = (ops.Reshape, ops.Transpose, ops.Slice, ops.Split, ops.Concat, ops.Pad, ops.MaxPool2D)
 
 
+def _moves(op: Operator) -> bool:
+    return isinstance(op, _MOVING) or (isinstance(op, ops.Resize) and op.method == "nearest")
+
+
 class Stored(NamedTuple):
     """A constant of integers that stand for reals."""
 
@@ -331,7 +335,7 @@ class Site:
             ) from error
         source = self.state.tensors.get(inputs[0])
         for name, shape in zip(outputs, shapes, strict=False):
-            if source is not None and isinstance(op, _MOVING):  # integers stay integers
+            if source is not None and _moves(op):  # integers stay integers
                 self.state.tensors[name] = replace(source, name=name, shape=shape)
             else:
                 self.state.tensors[name] = Tensor(name=name, shape=shape)

@@ -51,6 +51,13 @@ def _went(node: Node, fused: Mapping[str, Node]) -> bool:
     return isinstance(node.op, ops.Relu | ops.Relu6) and any(node.outputs == other.outputs for other in fused.values())
 
 
+def _moves(node: Node) -> bool:
+    """Whether a node only moves values, so that integers may take the way of their reals."""
+    if isinstance(node.op, ops.MaxPool2D) and node.op.activation != "none":
+        return False
+    return isinstance(node.op, _MOVING) or (isinstance(node.op, ops.Resize) and node.op.method == "nearest")
+
+
 class _Page:
     """The new Graph while it is written."""
 
@@ -72,7 +79,7 @@ class _Page:
         elif isinstance(node.op, ops.Quantise):
             if node.name not in self.done:
                 self._quantise(node)
-        elif isinstance(node.op, _MOVING) and node.inputs[0] in self.whole:
+        elif _moves(node) and node.inputs[0] in self.whole:
             self._move(node)
         elif not self._integer(node):
             self._emit(replace(node, inputs=tuple(self._real(name) for name in node.inputs)))

@@ -142,6 +142,15 @@ def gather(site: Site) -> None:
         site.result(ops.Reshape(shape=shape[:axis] + shape[axis + 1 :]), site.step(op, site.tensor(0)))
 
 
+def _pad_value(site: Site) -> float:
+    """The value as a real number: of integers it is given in the file's own, uint8 before it became int8."""
+    value, constant = site.real(2), site.array(2)
+    quantised = site.state.tensors[site.tensor(0)].quantisation
+    if constant.dtype.kind == "f" or quantised is None:
+        return value
+    return (value - (128 if constant.dtype == np.uint8 else 0) - quantised.zero_point) * quantised.scale
+
+
 def pad(site: Site) -> None:
     """Pad with a constant."""
     shape = site.shape(0)
@@ -151,7 +160,7 @@ def pad(site: Site) -> None:
         pads, value = site.integers("pads"), site.attribute("value", 0.0)
         axes = tuple(range(len(shape)))
     else:
-        pads, value = site.sizes(1), site.real(2) if site.has(2) else 0.0
+        pads, value = site.sizes(1), _pad_value(site) if site.has(2) else 0.0
         axes = tuple(normalised(site, n, len(shape)) for n in site.sizes(3)) if site.has(3) else tuple(range(len(shape)))
     if len(pads) != 2 * len(axes):
         site.damaged(f"pads {pads} for {len(axes)} axes")

@@ -13,7 +13,8 @@ from pathlib import Path
 from marram.core import operators as ops
 from marram.core.errors import ModelFileError, UnsupportedOperator, UserError
 from marram.core.graph import DType, Graph, OpaqueModel, Tensor, with_nodes
-from marram.model.layout import channels_last_inputs, channels_last_outputs
+from marram.model.layout import cancel_transposes, channels_last_inputs, channels_last_outputs
+from marram.model.layout.rules import SPATIAL
 from marram.model.onnx import convolution, elementwise, linear, movement, quantising, recurrent, reduction, resizing
 from marram.model.onnx.contents import Contents, FileValue, load
 from marram.model.onnx.folding import folded
@@ -119,7 +120,7 @@ def _graph(contents: Contents) -> Graph:
         if reader is None:
             raise UnsupportedOperator(node.operator, node=node.name, where=contents.where, supported=state.supported)
         reader(site)
-    return _settled(state.graph(), contents.where)
+    return _settled(state.graph(), contents)
 
 
 def _check_names(site: Site) -> None:
@@ -134,18 +135,25 @@ def _check_names(site: Site) -> None:
             site.damaged(f"reads {name!r}, which nothing before it provides")
 
 
-def _settled(graph: Graph, where: str) -> Graph:
+def _settled(graph: Graph, contents: Contents) -> Graph:
+    """The Graph in its final layout and dtypes; an image model's inputs and outputs are turned, unless they are so already."""
+    spatial = any(isinstance(node.op, SPATIAL) for node in graph.nodes)
+    turn = cancel_transposes if contents.channels_last or not spatial else _turned
     try:
-        last = channels_last_outputs(channels_last_inputs(join(with_nodes(graph, graph.nodes))))
+        last = turn(join(with_nodes(graph, graph.nodes)))
         whole = integers(last)
-        done = whole if whole is last else channels_last_inputs(whole)
+        done = whole if whole is last else turn(whole)
         stage = "integer" if any(isinstance(node.op, ops.Quantise) for node in graph.nodes) or _typed(done) else "float"
         verify(done, "integer" if stage == "integer" else "float")
     except UnsupportedOperator:
         raise
     except UserError as error:
-        raise ModelFileError(error.what, where=where, hint=_short(error.hint)) from error
+        raise ModelFileError(error.what, where=contents.where, hint=_short(error.hint)) from error
     return done
+
+
+def _turned(graph: Graph) -> Graph:
+    return channels_last_outputs(channels_last_inputs(graph))
 
 
 def _typed(graph: Graph) -> bool:

@@ -1,0 +1,85 @@
+"""Graph -> ONNX file: float operators, integer ones between DequantizeLinear and QuantizeLinear, channels first inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marram.core import operators as ops
+from marram.core.errors import UserError
+from marram.core.graph import Array, Graph, Tensor
+from marram.model.layout.cancelling import settle
+from marram.model.onnx.contents import CHANNELS_LAST, LAYOUT_KEY
+from marram.model.onnx.emission import emit
+from marram.model.onnx.page import Page
+from marram.model.spec import verify
+
+IR_VERSION = 10
+"""The newest that every runtime of research/toolchain.md reads."""
+OPSET = 20
+_OPSET_WITH_INT16 = 21
+_LARGEST_FILE = 2**31 - 1
+
+
+def write(graph: Graph) -> bytes:
+    """The bytes of an ONNX file that computes what the Graph computes; equal Graphs give equal bytes.
+
+    Inputs and outputs keep the Graph's names, shapes and dtypes; transposes at the border turn images channels first. Integer
+    operators are float ones between DequantizeLinear and QuantizeLinear: activations uint8 inside (zero point + 128),
+    weights int8 by channel, biases int32.
+
+    Raises:
+        UserError: the Graph is not legal, an operator's form does not exist in ONNX, or the file would pass 2 GiB.
+    """
+    verify(graph, "integer" if _is_integer(graph) else "float")
+    page = Page(settle(graph, first=True))
+    for node in page.graph.nodes:
+        emit(page, node)
+    for name in page.graph.outputs:
+        page.leave(name)
+    data: bytes = _model(graph, page).SerializeToString(deterministic=True)
+    if len(data) > _LARGEST_FILE:
+        raise UserError(f"an ONNX file of {len(data)} bytes is past the format's limit", where=f"graph {graph.name}")
+    return data
+
+
+def _is_integer(graph: Graph) -> bool:
+    return any(tensor.dtype != "float32" for tensor in graph.tensors.values()) or any(
+        isinstance(node.op, ops.Quantise | ops.Dequantise) for node in graph.nodes
+    )
+
+
+def _model(graph: Graph, page: Page) -> Any:
+    from onnx import helper
+
+    written = helper.make_graph(
+        page.nodes,
+        graph.name,
+        [_declared(tensor) for tensor in graph.input_tensors],
+        [_declared(tensor) for tensor in graph.output_tensors],
+        [_constant(name, value) for name, value in page.constants.items()],
+    )
+    has_int16 = any(tensor.dtype == "int16" for tensor in graph.tensors.values())
+    model = helper.make_model(
+        written,
+        opset_imports=[helper.make_opsetid("", _OPSET_WITH_INT16 if has_int16 else OPSET)],
+        producer_name="marram",
+        ir_version=IR_VERSION,
+    )
+    model.ClearField("producer_version")
+    helper.set_model_props(model, {LAYOUT_KEY: CHANNELS_LAST})
+    return model
+
+
+def _declared(tensor: Tensor) -> Any:
+    from onnx import TensorProto, helper
+
+    kind = {"float32": TensorProto.FLOAT, "int8": TensorProto.INT8, "uint8": TensorProto.UINT8, "int16": TensorProto.INT16}
+    if tensor.dtype not in kind:
+        raise UserError(f"{tensor.dtype} is no dtype of an input or output", where=f"tensor {tensor.name}")
+    return helper.make_tensor_value_info(tensor.name, kind[tensor.dtype], tensor.shape)
+
+
+def _constant(name: str, value: Array) -> Any:
+    from onnx import numpy_helper
+
+    return numpy_helper.from_array(value, name)

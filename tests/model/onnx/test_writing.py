@@ -1,0 +1,71 @@
+"""What is written computes the same: in ONNX Runtime, and read back, over random graphs of every operator."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from tests.model.graphs import INTEGER_OPERATORS, float_graphs, integer_graphs, samples
+
+from marram.model.onnx import read, write
+from marram.model.reference import interpret
+from marram.model.spec import verify
+
+SLOW = settings(
+    derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+)
+
+
+def run(data, graph, inputs, *, optimised=True):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return session.run(list(graph.outputs), dict(zip(graph.inputs, inputs, strict=True)))
+
+
+def interface(graph):
+    return [(t.name, t.dtype, t.quantisation) for t in (*graph.input_tensors, *graph.output_tensors)]
+
+
+def close(got, want):
+    scale = max(1.0, float(np.abs(want).max()))
+    assert got.shape == want.shape
+    np.testing.assert_allclose(got / scale, want / scale, rtol=0, atol=2e-5)
+
+
+@SLOW
+@given(graph=float_graphs(), seed=st.integers(0, 1000))
+def test_random_float_graphs(graph, seed):
+    data = write(graph)
+    assert data == write(graph)
+    onnx.checker.check_model(onnx.load_from_string(data))
+    inputs = samples(graph, 1, seed=seed)
+    want = interpret(graph, inputs)
+    for got, expected in zip(run(data, graph, inputs), want, strict=True):
+        close(got, expected)
+    again = read(data, name=graph.name)
+    assert [t.shape for t in again.input_tensors] == [t.shape for t in graph.input_tensors]
+    assert interface(again) == interface(graph)
+    for got, expected in zip(interpret(again, inputs), want, strict=True):
+        close(got, expected)
+
+
+@SLOW
+@given(graph=integer_graphs(operators=INTEGER_OPERATORS), seed=st.integers(0, 1000))
+def test_random_integer_graphs(graph, seed):
+    data = write(graph)
+    assert data == write(graph)
+    onnx.checker.check_model(onnx.load_from_string(data))
+    inputs = samples(graph, 1, seed=seed)
+    again = read(data, name=graph.name)
+    verify(again, "integer")
+    assert interface(again) == interface(graph)
+    for name, got, expected in zip(graph.outputs, interpret(again, inputs), interpret(graph, inputs), strict=True):
+        np.testing.assert_array_equal(got, expected, err_msg=name)
+    for got, tensor in zip(run(data, graph, inputs, optimised=False), graph.output_tensors, strict=True):
+        assert (got.dtype.name, got.shape) == (tensor.dtype, tensor.shape)
