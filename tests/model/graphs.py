@@ -54,15 +54,13 @@ class Draft:
     def choice(self, values):
         return self.draw(st.sampled_from(list(values)))
 
-    def factor(self, span: float = 2.0) -> float:
-        """A random factor from 2**-span to 2**span."""
-        return 2.0 ** self.rng.uniform(-span, span)
-
-    def quantisation(self, scale: float | None = None) -> Quantisation | None:
-        """An activation's quantisation near a scale; None in a float graph."""
+    def quantisation(self, scale: float | None = None, *, spans: tuple[float, ...] = (2, 2, 2, 10)) -> Quantisation | None:
+        """An activation's quantisation within 2**span of a scale, seldom far from it; None in a float graph."""
         if not self.integer:
             return None
-        chosen = 10 ** self.rng.uniform(-3, 0) if scale is None else scale * self.factor()
+        chosen = (
+            10 ** self.rng.uniform(-3, 0) if scale is None else scale * 2.0 ** (self.choice(spans) * self.rng.uniform(-1, 1))
+        )
         return affine(float(np.clip(chosen, 1e-6, 1e4)), self.choice([-128, 127, 0, *self.rng.integers(-110, 110, 5).tolist()]))
 
     def activation(self) -> str:
@@ -344,7 +342,7 @@ def _relu6(d: Draft, x: Tensor) -> list[Tensor]:
 
 def _hard_swish(d: Draft, x: Tensor) -> list[Tensor]:
     scale = x.quantisation.scale * 0.26 if d.integer else None  # TFLM's kernel takes an output scale above 1/128 of the input's
-    return d.apply(ops.HardSwish(), [x], [d.quantisation(scale)])
+    return d.apply(ops.HardSwish(), [x], [d.quantisation(scale, spans=(2,))])
 
 
 def _fixed(make: Callable[[Draft], object], scale: float, zero_point: int) -> Rule:

@@ -153,6 +153,11 @@ def _wrap16(values: Array) -> Array:
     return values.astype(np.int16).astype(np.int64)
 
 
+def _divide16(values: Array, exponent: int) -> Array:
+    """``RoundingDivideByPOT`` on int16, whose mask overflows beyond 15 bits: the quotient is then 1 or -1."""
+    return divide_by_power(values, exponent) if exponent < 16 else np.where(values >= 0, 1, -1)
+
+
 def hard_swish_integer(site: Site) -> Kernel:
     """Integer hard swish in 16-bit fixed point. Specification: ``reference_ops::HardSwish``."""
     fine = float(site.scale(site.input(0))) / 128
@@ -168,11 +173,11 @@ def hard_swish_integer(site: Site) -> Kernel:
         on_output_scale = (value * factor_out + (1 << 14)) >> 15
         gate = _clip16(value << max(power_gate - 1, 0))
         gate = (gate * factor_gate + (1 << 14)) >> 15
-        gate = _clip16(gate << 1) if power_gate > 0 else divide_by_power(gate, -power_gate)
+        gate = _clip16(gate << 1) if power_gate > 0 else _divide16(gate, -power_gate)
         gate = (gate + (1 << 15)) >> 1
         product = gate * on_output_scale
         before_shift = np.sign(product) * (np.abs(product) >> 15)
-        return np.clip(_wrap16(divide_by_power(before_shift, -power_out) + zero_out), low, high)
+        return np.clip(_wrap16(_divide16(before_shift, -power_out) + zero_out), low, high)
 
     return unary(site, rule)
 

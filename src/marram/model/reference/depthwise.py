@@ -39,7 +39,8 @@ def _tap_sum(site: Site, weights: Array, centre: Callable[[Array], Array], finis
     scratch = site.input(0).size * weights.itemsize + site.output.size * (2 * weights.itemsize + 8)
 
     def work(x: Array) -> Array:
-        views = windows(padded(centre(x), op.padding), (kernel_height, kernel_width), op.stride, op.dilation)
+        image = np.ascontiguousarray(padded(centre(x), op.padding))  # _rows needs pixels that touch; indexing may reorder
+        views = windows(image, (kernel_height, kernel_width), op.stride, op.dilation)
         shape = views.shape[:3]
         total = np.zeros((*shape[:2], taps.shape[2]) if in_rows else (*shape, depth, multiplicity), weights.dtype)
         product = np.empty_like(total)

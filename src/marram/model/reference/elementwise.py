@@ -43,7 +43,10 @@ def _sum(site: Site, sign: int, activation: Activation) -> Kernel:
     scale_a, scale_b = float(site.scale(site.input(0))), float(site.scale(site.input(1)))
     twice = 2 * max(scale_a, scale_b)
     by_a, by_b = multiplier(scale_a / twice), multiplier(scale_b / twice)
-    by_sum = multiplier(twice / (2**left * float(site.scale(site.output))))
+    factor = twice / (2**left * float(site.scale(site.output)))
+    if factor >= 1:
+        raise site.error(f"the output scale is less than 2**-{left} of twice the greater input scale")
+    by_sum = multiplier(factor)
     zero_a, zero_b = site.zero_point(site.input(0)), site.zero_point(site.input(1))
     zero_out = site.zero_point(site.output)
     low, high = activation_range(site, activation)
