@@ -97,8 +97,8 @@ class Dataset:
         self.labels = labels
         self.targets = _checked_targets(targets, labels, len(indices))
         self.groups = None if groups is None else tuple(groups)
-        self.parts = None if parts is None else np.asarray(parts, np.int8)
-        self.origins = None if origins is None else np.asarray(origins, np.int64)
+        self.parts = None if parts is None else np.array(parts, np.int8)
+        self.origins = None if origins is None else np.array(origins, np.int64)
         self.group_name = group_name
         self.channels = channels
         self.remarks = remarks
@@ -278,7 +278,7 @@ def sample_dtype(array: Array, source: str) -> SampleDType:
 
 
 def _checked_targets(targets: Array, labels: tuple[str, ...], count: int) -> Array:
-    found = np.asarray(targets, np.int64)
+    found = np.array(targets, np.int64)
     if found.shape != (count,):
         raise DataError(f"{count} samples, but targets of shape {found.shape}", hint="Give one target for each sample.")
     if len(set(labels)) != len(labels):

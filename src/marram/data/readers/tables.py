@@ -153,9 +153,11 @@ def _table(data: bytes, suffix: str, where: str) -> Any:
             table = csv.read_csv(io.BytesIO(data), read_options=csv.ReadOptions(use_threads=False))
         else:
             table = parquet.read_table(io.BytesIO(data), use_threads=False)
+        table.validate(full=True)  # damaged texts and offsets show here, not later
+        names = list(table.column_names)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise DataError(f"not a readable table: {error}", where=where, hint="Repair the file.") from error
-    if len(set(table.column_names)) != len(table.column_names):
+    if len(set(names)) != len(names):
         raise DataError("two columns have the same name", where=where, hint="Rename one.")
     if not table.num_rows:
         raise DataError("has no rows", where=where)
@@ -180,7 +182,13 @@ def _numbers(table: Any, name: str, where: str) -> Array:
             where=where,
             hint="Fill in or remove these rows.",
         )
-    return np.asarray(column.to_numpy(), np.float32)
+    values = column.to_numpy()
+    if not np.isfinite(values).all():
+        bad = int(np.argmin(np.isfinite(values)))
+        raise DataError(
+            f"column {name!r} holds {values[bad]} in row {bad + 1}", where=where, hint="Repair or remove these rows."
+        )
+    return np.asarray(values, np.float32)
 
 
 def _first_word(column: Any) -> str:
