@@ -157,17 +157,18 @@ def structured_campaign(corpus, count, seed):
 
 
 def test_sound_tables_with_wrong_contents_give_an_error_or_a_graph(corpus):
-    assert 0 < structured_campaign(corpus, 500, SEED + 5) < 500
+    assert 0 < structured_campaign(corpus, 300, SEED + 5) < 300
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_twenty_thousand_wrong_contents(corpus):
     assert structured_campaign(corpus, 20_000, SEED + 6) > 0
 
 
 def test_mutations_give_an_error_or_a_graph(corpus):
-    accepted = campaign(corpus, 1500, SEED)
-    assert 0 < accepted < 1500  # both ways were taken
+    accepted = campaign(corpus, 1000, SEED)
+    assert 0 < accepted < 1000  # both ways were taken
 
 
 def test_truncations_give_an_error(corpus):
@@ -179,7 +180,7 @@ def test_truncations_give_an_error(corpus):
 
 def test_memory_is_bounded_by_the_file(corpus):
     rng = np.random.default_rng(SEED + 1)
-    for _ in range(150):
+    for _ in range(80):
         data = bytearray(corpus[int(rng.integers(len(corpus)))])
         extreme(data, rng)
         tracemalloc.start()
@@ -191,8 +192,8 @@ def test_memory_is_bounded_by_the_file(corpus):
 
 
 def test_a_file_of_one_name_is_read_in_one_pass(assemble):
-    """Ten thousand tensors share one name; a search for a free one at each would take minutes."""
-    count = 10_000
+    """Five thousand tensors share one name; a search for a free one at each would take most of a minute."""
+    count = 5_000
     tensors = {f"{i}": ((1,), "float32", None, {"name": "t"}) for i in range(count)}
     operators = [(("RELU", 1), [f"{i}"], [f"{i + 1}"], None) for i in range(count - 1)]
     start = time.perf_counter()
@@ -216,5 +217,6 @@ def test_published_files_with_damage(mlperf):
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_twenty_thousand_mutations(corpus):
     assert campaign(corpus, 20_000, SEED + 4) > 0

@@ -140,7 +140,7 @@ def windows(draw_value):
     return op, (1, *kernel, 4)
 
 
-@settings(derandomize=True, max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(derandomize=True, max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(windows(), st.integers(5, 8), st.integers(5, 8))
 def test_any_geometry_survives(sketch, tflm, litert, random_inputs, layer, height, width):
     op, weights = layer

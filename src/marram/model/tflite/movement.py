@@ -111,7 +111,9 @@ def _read_pad_v2(site: Site) -> None:
     quantisation = site.described(2).quantisation or site.described(0).quantisation
     value = float(fill.reshape(()).item())
     if quantisation is not None and fill.dtype.kind in "iu":
-        value = quantisation.scale * (value - quantisation.zero_point) if quantisation.axis is None else 0.0
+        if quantisation.axis is not None:
+            site.damaged("pads with a value that has a scale for each channel")
+        value = quantisation.scale * (value - quantisation.zero_point)
     if not np.isfinite(value):
         site.refuse("with an infinite value")
     site.emit(Pad(paddings=_paddings(site), value=value), [site.operand(0)])
