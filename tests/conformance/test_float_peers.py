@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -12,7 +14,7 @@ from marram.core import operators as ops
 from marram.core.graph import Array, Graph, Node, Tensor
 from marram.model.reference import interpret
 from marram.model.spec import verify
-from marram.model.tflite import write
+from marram.model.tflite import read, write
 
 SETTINGS = {"derandomize": True, "deadline": None, "suppress_health_check": list(HealthCheck)}
 LITERT_OPERATORS = FLOAT_OPERATORS - {ops.Lstm, ops.Gru, ops.BatchNorm}
@@ -60,6 +62,16 @@ def test_each_operator_is_close(kind: type) -> None:
 @given(graph=float_graphs(operators=LITERT_OPERATORS, most_nodes=4), seed=st.integers(0, 1000))
 def test_random_graphs_are_close(graph: Graph, seed: int) -> None:
     assert_close(graph, seed)
+
+
+def test_published_models_are_close(shared_data: Path | None) -> None:
+    names = ("ad01_fp32", "pretrainedResnet", "vww_96_float")
+    for path in [] if shared_data is None else [shared_data / "mlperf_tiny" / f"{name}.tflite" for name in names]:
+        graph = read(path, name=path.stem)
+        (x,) = samples(graph, 3, seed=0)
+        (found,) = interpret(graph, x)
+        expected = np.concatenate([litert(path.read_bytes(), graph, (sample[None],))[0] for sample in x])
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * float(np.abs(expected).max()), err_msg=path.name)
 
 
 def recurrent(op: ops.Lstm | ops.Gru, gates: int, size: int, *, biases: int) -> Graph:

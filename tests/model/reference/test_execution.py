@@ -160,3 +160,31 @@ def test_a_float_island_in_an_integer_graph() -> None:
     graph = Graph(name="i", inputs=("x",), outputs=("y",), tensors={t.name: t for t in tensors}, constants={}, nodes=nodes)
     (y,) = interpret(graph, np.array([[-10, 0, 10, 20]], np.int8))
     assert y.tolist() == [[-13, -10, 7, 29]]
+
+
+def test_scratch_memory_is_bounded() -> None:
+    import tracemalloc
+
+    channels = 16
+    scale = affine(0.1)
+    tensors = [
+        Tensor(name="x", shape=(1, 48, 48, channels), dtype="int8", quantisation=scale),
+        Tensor(name="w", shape=(channels, 3, 3, channels), dtype="int8", quantisation=affine(0.01)),
+        Tensor(name="a", shape=(1, 48, 48, channels), dtype="int8", quantisation=scale),
+        Tensor(name="y", shape=(1, channels), dtype="int8", quantisation=scale),
+    ]
+    nodes = (
+        Node(name="conv", op=ops.Conv2D(padding=(1, 1, 1, 1)), inputs=("x", "w"), outputs=("a",)),
+        Node(name="mean", op=ops.Mean(axes=(1, 2)), inputs=("a",), outputs=("y",)),
+    )
+    weights = np.ones((channels, 3, 3, channels), np.int8)
+    graph = Graph(
+        name="g", inputs=("x",), outputs=("y",), tensors={t.name: t for t in tensors}, constants={"w": weights}, nodes=nodes
+    )
+    prepared = prepare(graph)
+    x = np.zeros((512, 48, 48, channels), np.int8)
+    tracemalloc.start()
+    run(prepared, x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 * 2**20
