@@ -39,13 +39,13 @@ def relu6_float(site: Site) -> Kernel:
 
 
 def leaky_relu_float(site: Site) -> Kernel:
-    """X or alpha * x."""
+    """Where x is negative, alpha * x."""
     alpha = np.float32(site.op(LeakyRelu).alpha)
     return lambda x: (np.where(x > 0, x, x * alpha),)
 
 
 def hard_swish_float(site: Site) -> Kernel:
-    """X * relu6(x + 3) / 6."""
+    """The gate relu6(x + 3) / 6 times x."""
     del site
     return lambda x: (x * np.clip(x + np.float32(3), np.float32(0), np.float32(6)) / np.float32(6),)
 
@@ -63,13 +63,13 @@ def sigmoid_float(site: Site) -> Kernel:
 
 
 def tanh_float(site: Site) -> Kernel:
-    """tanh(x)."""
+    """The hyperbolic tangent."""
     del site
     return lambda x: (np.tanh(x),)
 
 
 def error_function() -> Callable[[Array], Array]:
-    """Erf of arrays, within 1e-11: Hermite's cubic between exact values at 4,097 points of [-6, 6]."""
+    """The error function of arrays, within 1e-11: Hermite's cubic between exact values at 4,097 points of [-6, 6]."""
     points = np.linspace(-_GRID_END, _GRID_END, _GRID_STEPS + 1)
     step = points[1] - points[0]
     values = np.array([math.erf(point) for point in points])
@@ -88,7 +88,7 @@ def error_function() -> Callable[[Array], Array]:
 
 
 def gelu_float(site: Site) -> Kernel:
-    """X * Phi(x), evaluated in float64, or its tanh form."""
+    """The product x * Phi(x), evaluated in float64, or its tanh form."""
     if site.op(Gelu).approximate:
         return lambda x: (_gelu_tanh(x.astype(np.float64)).astype(np.float32),)
     erf = error_function()

@@ -23,17 +23,17 @@ def _float(operation: Callable[[Array, Array], Array], activation: Activation) -
 
 
 def add_float(site: Site) -> Kernel:
-    """A + b."""
+    """The sum a + b."""
     return _float(np.add, site.op(Add).activation)
 
 
 def sub_float(site: Site) -> Kernel:
-    """A - b."""
+    """The difference a - b."""
     return _float(np.subtract, site.op(Sub).activation)
 
 
 def mul_float(site: Site) -> Kernel:
-    """A * b."""
+    """The product a * b."""
     return _float(np.multiply, site.op(Mul).activation)
 
 
