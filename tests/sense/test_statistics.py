@@ -14,10 +14,12 @@ from marram.sense.statistics import Moments
 def test_any_cut_into_batches_gives_the_same(sizes, seed):
     rng = np.random.default_rng(seed)
     batches = [rng.normal(1e4, 1.0, (size, 3)) for size in sizes]
+    before = [batch.copy() for batch in batches]
     moments = Moments(3)
     for batch in batches:
         moments.add(batch)
     whole = np.concatenate(batches)
+    np.testing.assert_array_equal(np.concatenate(before), whole)  # nothing of the caller's is changed
     assert moments.count == len(whole)
     if len(whole):
         np.testing.assert_allclose(moments.mean, whole.mean(axis=0), rtol=1e-12)

@@ -29,7 +29,7 @@ class Moments:
         rows = np.asarray(batch).reshape(-1, len(self.mean))
         if not len(rows):
             return
-        values = np.ascontiguousarray(rows.T, np.float64)  # sums run along memory
+        values = np.array(rows.T, np.float64, order="C")  # a copy, so that sums run along memory
         count = len(rows)
         mean = values.mean(axis=1)
         shift = mean - self.mean
