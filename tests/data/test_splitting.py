@@ -183,3 +183,9 @@ def test_data_without_classes_is_split_too():
     assert [len(part) for part in cut_up(data).parts] == [21, 3, 6]
     with pytest.raises(DataError, match="no samples"):
         cut_up(data.subset(np.array([], int)))
+
+
+def test_groups_on_both_sides_are_told_unless_the_split_is_by_group():
+    data = dataset([0, 1] * 20, groups=[f"p{n // 2 % 4}" for n in range(40)])
+    assert "4 of 4 groups are in training and in test" in cut_up(data).remarks[0]
+    assert cut_up(data, "subject").remarks == ()

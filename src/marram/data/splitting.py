@@ -80,7 +80,7 @@ def split(dataset: Dataset, *, test_fraction: float, validation_fraction: float,
         by=by,
         seed=seed,
         held_out_groups=() if by in {STRATIFIED, GIVEN} else _groups_of(dataset, positions[TEST]),
-        remarks=dropped + _missing_classes(dataset, positions),
+        remarks=dropped + _missing_classes(dataset, positions) + _shared_groups(dataset, positions, by),
     )
     check_leak(dataset, result)
     return result
@@ -223,6 +223,18 @@ def _missing_classes(dataset: Dataset, positions: Sequence[Array]) -> tuple[str,
             if not counts[part][number] and len(positions[part])
         ]
     return tuple(remarks)
+
+
+def _shared_groups(dataset: Dataset, positions: Sequence[Array], by: str) -> tuple[str, ...]:
+    """What a reader must know of a split that is not by group, where groups are known."""
+    if by not in {STRATIFIED, GIVEN}:
+        return ()
+    shared = set(_groups_of(dataset, positions[TRAINING])) & set(_groups_of(dataset, positions[TEST]))
+    if not shared:
+        return ()
+    count = len(set(dataset.groups or ()))
+    title = f"{dataset.group_name}s"
+    return (f"{len(shared)} of {count} {title} are in training and in test: the figures say nothing of new {title}",)
 
 
 def _refuse_shared(dataset: Dataset, used: Array, owner: Array, ids: Array, what: str) -> None:

@@ -80,6 +80,13 @@ def test_folders_and_archives_of_tables(tmp_path):
     assert set(named.groups) == {"ann", "bob"}
 
 
+def test_labels_stay_as_they_are_written(tmp_path):
+    parts = [columns(20, label, "ann", number) for number, label in enumerate(("01", "true", "NA"))]
+    write(tmp_path, {"t.csv": csv(joined(*parts)), "one.csv": csv(columns(20, "007", "3"))})
+    assert read(tmp_path / "t.csv").labels == ("01", "NA", "true")
+    assert read(tmp_path / "one.csv").labels == ("007",)
+
+
 def changed(**values):
     table = {name: list(column) for name, column in TABLE.items()}
     for name, (row, value) in values.items():
@@ -99,6 +106,8 @@ def changed(**values):
         (csv(changed(ay=(7, ""))), "row 8"),
         (csv(changed(ay=(7, "nan"))), "row 8"),
         (csv(changed(ax=(8, "inf"))), "inf in row 9"),
+        (csv(changed(label=(3, ""))), "column 'label' has 1 empty cells; the first is in row 4"),
+        (csv(changed(person=(5, ""))), "column 'person' has 1 empty cells; the first is in row 6"),
     ],
 )
 def test_bad_tables_are_refused_with_the_place(tmp_path, data, message):

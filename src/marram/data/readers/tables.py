@@ -77,7 +77,7 @@ def recordings_of(
     file_group: str | None = None,
 ) -> list[Recording]:
     """The recordings in one table; ``file_label`` and ``file_group`` stand in for columns that it lacks."""
-    table = _table(data, suffix, where)
+    table = _table(data, suffix, where, texts=(label, group or "group", "group", _RUN_COLUMN))
     names = list(table.column_names)
     for name in section.channels:
         if name not in names:
@@ -88,7 +88,7 @@ def recordings_of(
             )
     signal = np.stack([_numbers(table, name, where) for name in section.channels], axis=1)
     group_column = next((name for name in (group, "group") if name is not None and name in names), None)
-    keys = [_texts(table, name) if name in names else None for name in (label, group_column or "", _RUN_COLUMN)]
+    keys = [_texts(table, name, where) if name in names else None for name in (label, group_column or "", _RUN_COLUMN)]
     labels, groups, _ = keys
     return [
         Recording(
@@ -142,7 +142,7 @@ def _content(path: Path) -> bytes:
         raise DataError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
 
 
-def _table(data: bytes, suffix: str, where: str) -> Any:
+def _table(data: bytes, suffix: str, where: str, *, texts: Sequence[str]) -> Any:
     try:
         import pyarrow as pa
         from pyarrow import csv, parquet
@@ -150,7 +150,9 @@ def _table(data: bytes, suffix: str, where: str) -> Any:
         raise MissingExtra("pyarrow", extra="build") from error
     try:
         if suffix.lower() == ".csv":
-            table = csv.read_csv(io.BytesIO(data), read_options=csv.ReadOptions(use_threads=False))
+            # Texts stay as they are written: "01" is no 1, "true" no truth, "NA" a name.
+            options = csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))
+            table = csv.read_csv(io.BytesIO(data), read_options=csv.ReadOptions(use_threads=False), convert_options=options)
         else:
             table = parquet.read_table(io.BytesIO(data), use_threads=False)
         table.validate(full=True)  # damaged texts and offsets show here, not later
@@ -201,8 +203,15 @@ def _first_word(column: Any) -> str:
     return ""
 
 
-def _texts(table: Any, name: str) -> list[str]:
-    return [str(value) for value in table.column(name).to_pylist()]
+def _texts(table: Any, name: str, where: str) -> list[str]:
+    values = ["" if value is None else str(value) for value in table.column(name).to_pylist()]
+    if "" in values:
+        raise DataError(
+            f"column {name!r} has {values.count('')} empty cells; the first is in row {values.index('') + 1}",
+            where=where,
+            hint="Fill in or remove these rows.",
+        )
+    return values
 
 
 def _runs(keys: Sequence[list[str] | None], count: int) -> list[tuple[int, int]]:
