@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnxruntime
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.model.graphs import INTEGER_OPERATORS, float_graphs, integer_graphs, samples
 
@@ -13,9 +13,7 @@ from marram.model.onnx import read, write
 from marram.model.reference import interpret
 from marram.model.spec import verify
 
-SLOW = settings(
-    derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
-)
+SLOW = settings(derandomize=True, max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def run(data, graph, inputs, *, optimised=True):

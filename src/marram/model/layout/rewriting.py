@@ -99,7 +99,7 @@ class _Page:
         target, tensor = self.fresh(name), self.graph.tensors[name]
         missing = len(label) - len(tensor.shape)
         value = self.graph.constants[name].reshape((1,) * missing + tensor.shape).transpose(label)
-        self.constants[target] = np.ascontiguousarray(value)
+        self.constants[target] = np.array(value, order="C")
         quantised = tensor.quantisation
         if quantised is not None and quantised.axis is not None:
             quantised = replace(quantised, axis=quantised.axis + missing)

@@ -8,6 +8,7 @@ import numpy as np
 
 from marram.core import operators as ops
 from marram.core.operators import Padding, Pair
+from marram.model.layout.permutations import invert
 from marram.model.onnx.importing import Site
 
 
@@ -177,7 +178,7 @@ def batch_normalization(site: Site) -> None:
     """BatchNormalization with stored statistics."""
     site.need(not site.attribute("training_mode", 0) and len([n for n in site.node.outputs if n]) == 1, "in training mode")
     shape = site.shape(0)
-    site.need(len(shape) in {2, 3, 4}, f"on {len(shape)} axes")
+    site.need(len(shape) >= 2, "on one axis")
     op = ops.BatchNorm(epsilon=site.attribute("epsilon", 1e-5))
     for index in range(1, 5):
         if np.ndim(site.array(index)) != 1:
@@ -186,7 +187,9 @@ def batch_normalization(site: Site) -> None:
     if len(shape) == 2:
         site.result(op, site.tensor(0), *vectors)
     else:
-        site.from_last(site.step(op, site.to_last(site.tensor(0)), *vectors), rank=len(shape))
+        last = (0, *range(2, len(shape)), 1)
+        normal = site.step(op, site.transposed(site.tensor(0), last), *vectors)
+        site.result(ops.Transpose(permutation=invert(last)), normal)
 
 
 READERS: dict[str, Callable[[Site], None]] = {

@@ -185,8 +185,14 @@ def _layer_norm(page: Page, node: Node, op: ops.LayerNorm) -> None:
 
 
 def _batch_norm(page: Page, node: Node, op: ops.BatchNorm) -> None:
-    vectors = [page.weights(name) for name in node.inputs[1:]]
-    page.gives(node, "BatchNormalization", [page.real(node.inputs[0]), *vectors], epsilon=op.epsilon)
+    value, shape = page.real(node.inputs[0]), page.tensor(node.inputs[0]).shape
+    inputs = [value, *(page.weights(name) for name in node.inputs[1:])]
+    if len(shape) > 1:
+        page.gives(node, "BatchNormalization", inputs, epsilon=op.epsilon)
+        return
+    inputs[0] = page.step("Reshape", [value, page.sizes((1, *shape))], f"{node.outputs[0]}_row")
+    row = page.step("BatchNormalization", inputs, f"{node.outputs[0]}_row_normal", epsilon=op.epsilon)
+    page.gives(node, "Reshape", [row, page.sizes(shape)])
 
 
 def _resize(page: Page, node: Node, op: ops.Resize) -> None:

@@ -89,7 +89,7 @@ class Import:
     def add_constant(self, wanted: str, value: Array, quantisation: Quantisation | None = None) -> str:
         """A constant of the Graph; reals become float32."""
         name = self.fresh(wanted)
-        kept = np.ascontiguousarray(value if quantisation else value.astype(np.float32))
+        kept = np.array(value if quantisation else value.astype(np.float32), order="C")
         self.spend(kept.nbytes)
         self.weights[name] = kept
         dtype: Any = kept.dtype.name

@@ -8,47 +8,26 @@ and are requantised behind where the file has another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from msgspec.structs import replace
 
 from marram.core import operators as ops
-from marram.core.graph import Array, Graph, Node, Quantisation, Tensor, consumers, fresh_name, producers, with_nodes
+from marram.core.graph import Array, Graph, Node, Quantisation, Tensor, consumers, fresh_name, with_nodes
+from marram.model.onnx.activations import fuse_activations
+from marram.model.onnx.requantising import drop_idle, hoist
 from marram.model.spec import RULES
 
 _MOVING = (ops.Reshape, ops.Transpose, ops.Slice, ops.Split, ops.Pad, ops.MaxPool2D)
-_FUSABLE = (ops.Conv2D, ops.DepthwiseConv2D, ops.TransposeConv2D, ops.Dense, ops.Add, ops.Sub, ops.Mul)
 
 
 def integers(graph: Graph) -> Graph:
     """The graph with every complete Dequantise, operator, Quantise made one integer operator."""
     if not any(isinstance(node.op, ops.Quantise | ops.Dequantise) for node in graph.nodes):
         return graph
-    page = _Page(fuse_activations(graph))
+    page = _Page(fuse_activations(hoist(graph)))
     for node in page.graph.nodes:
         page.visit(node)
-    return page.finish()
-
-
-def fuse_activations(graph: Graph) -> Graph:
-    """The graph with each Relu and Relu6 put into the operator before it, where nothing else reads that one's output."""
-    readers, writers = consumers(graph), producers(graph)
-    fused: dict[str, Node] = {}
-    for node in graph.nodes:
-        before = writers.get(node.inputs[0]) if node.inputs else None
-        if not isinstance(node.op, ops.Relu | ops.Relu6) or before is None or not isinstance(before.op, _FUSABLE):
-            continue
-        if before.op.activation == "none" and len(readers[node.inputs[0]]) == 1 and node.inputs[0] not in graph.outputs:
-            op = replace(before.op, activation="relu" if isinstance(node.op, ops.Relu) else "relu6")
-            fused[before.name] = replace(before, op=op, outputs=node.outputs)
-    gone = {node.inputs[0]: name for name, node in ((n.name, n) for n in graph.nodes) if _went(node, fused)}
-    nodes = [fused.get(node.name, node) for node in graph.nodes if node.name not in gone.values()]
-    return with_nodes(graph, nodes)
-
-
-def _went(node: Node, fused: Mapping[str, Node]) -> bool:
-    return isinstance(node.op, ops.Relu | ops.Relu6) and any(node.outputs == other.outputs for other in fused.values())
+    return drop_idle(page.finish())
 
 
 def _moves(node: Node) -> bool:

@@ -80,7 +80,7 @@ class Page:
 
     def constant(self, wanted: str, value: Array) -> str:
         """A constant of the file; equal ones are kept once."""
-        little = np.ascontiguousarray(value)
+        little = np.array(value, order="C")
         key = (little.dtype.name, little.shape, little.tobytes())
         if key not in self.known:
             self.known[key] = self.fresh(wanted)
@@ -164,12 +164,15 @@ class Page:
         return self.reals[key]
 
     def _dequantised_weights(self, whole: str, quantisation: Quantisation, permutation: Label | None, wanted: str) -> str:
+        dtype = self.constants[whole].dtype
+        one = quantisation.axis is None
+        scale_values = np.array(quantisation.scale if one else quantisation.scales, np.float32)
+        scales = self.constant(f"{wanted}_scale", scale_values)
+        zeros = self.constant(f"{wanted}_zero", np.zeros(scale_values.shape, dtype))  # runtimes fuse a Gemm only if it is there
         if quantisation.axis is None:
-            scale = self.constant(f"{wanted}_scale", np.array(quantisation.scale, np.float32))
-            return self.step("DequantizeLinear", (whole, scale), f"{wanted}_real")
+            return self.step("DequantizeLinear", (whole, scales, zeros), f"{wanted}_real")
         axis = quantisation.axis if permutation is None else permutation.index(quantisation.axis)
-        scales = self.constant(f"{wanted}_scales", np.array(quantisation.scales, np.float32))
-        return self.step("DequantizeLinear", (whole, scales), f"{wanted}_real", axis=axis)
+        return self.step("DequantizeLinear", (whole, scales, zeros), f"{wanted}_real", axis=axis)
 
     def name(self, output: str) -> str:
         """The name under which a computed tensor is to be kept."""

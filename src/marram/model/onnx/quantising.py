@@ -25,7 +25,7 @@ def _parameters(site: Site, dtype: str) -> Quantisation:
     site.need(not site.attribute("block_size", 0), "by blocks")
     scales = site.array(1)
     zeros = site.array(2) if site.has(2) else np.zeros(scales.shape, np.int64)
-    if scales.ndim > 1 or scales.shape != zeros.shape or scales.dtype.kind != "f" or zeros.dtype.kind not in "iu":
+    if scales.ndim > 1 or scales.size != zeros.size or scales.dtype.kind != "f" or zeros.dtype.kind not in "iu":
         site.damaged("has scales and zero points that do not fit")
     flat = scales.astype(np.float32).reshape(-1)
     if not np.isfinite(flat).all() or flat.size == 0 or flat.min() <= 0:

@@ -16,6 +16,7 @@ from marram.core.graph import DType, Graph, OpaqueModel, Tensor, with_nodes
 from marram.model.layout import cancel_transposes, channels_last_inputs, channels_last_outputs
 from marram.model.layout.rules import SPATIAL
 from marram.model.onnx import convolution, elementwise, linear, movement, quantising, recurrent, reduction, resizing
+from marram.model.onnx.activations import fuse_betas, fuse_clips
 from marram.model.onnx.contents import Contents, FileValue, load
 from marram.model.onnx.folding import folded
 from marram.model.onnx.importing import Import, Site, concrete
@@ -140,7 +141,7 @@ def _settled(graph: Graph, contents: Contents) -> Graph:
     spatial = any(isinstance(node.op, SPATIAL) for node in graph.nodes)
     turn = cancel_transposes if contents.channels_last or not spatial else _turned
     try:
-        last = turn(join(with_nodes(graph, graph.nodes)))
+        last = fuse_betas(fuse_clips(turn(join(with_nodes(graph, graph.nodes)))))
         whole = integers(last)
         done = whole if whole is last else turn(whole)
         stage = "integer" if any(isinstance(node.op, ops.Quantise) for node in graph.nodes) or _typed(done) else "float"

@@ -1,0 +1,106 @@
+"""Activations of their own put into the operator before them, where nothing else reads that one's output."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from marram.core import operators as ops
+from marram.core.graph import Graph, Node, consumers, producers, with_nodes
+from marram.core.operators import Activation
+
+_FUSABLE = (
+    ops.Conv2D,
+    ops.DepthwiseConv2D,
+    ops.TransposeConv2D,
+    ops.Dense,
+    ops.Add,
+    ops.Sub,
+    ops.Mul,
+    ops.AveragePool2D,
+    ops.MaxPool2D,
+)
+_CHAIN = ((ops.Add, -1.0), (ops.Mul, 1 / 3), (ops.Relu6, None), (ops.Mul, 3.0), (ops.Sub, -1.0))
+"""A clip between -1 and 1 as ``elementwise.clip`` writes it, from its end."""
+
+
+def fuse_activations(graph: Graph) -> Graph:
+    """The graph with each Relu and Relu6 taken into the operator before it."""
+    kinds: dict[type, Activation] = {ops.Relu: "relu", ops.Relu6: "relu6"}
+    for node in graph.nodes:
+        if type(node.op) in kinds:
+            graph = _fused(graph, node.inputs[0], node, kinds[type(node.op)])
+    return graph
+
+
+def fuse_clips(graph: Graph) -> Graph:
+    """The graph with each clip between -1 and 1 taken into the operator before it."""
+    for node in graph.nodes:
+        if isinstance(node.op, ops.Add):
+            source = _clipped(graph, node)
+            graph = graph if source is None else _fused(graph, source, node, "relu_n1_to_1")
+    return graph
+
+
+def fuse_betas(graph: Graph) -> Graph:
+    """The graph with each product by a number before a softmax taken into its beta."""
+    writers, readers = producers(graph), consumers(graph)
+    nodes = []
+    for node in graph.nodes:
+        scaled = writers.get(node.inputs[0]) if isinstance(node.op, ops.Softmax) else None
+        beta = _factor(graph, scaled) if scaled and readers[node.inputs[0]] == [node] else None
+        if isinstance(node.op, ops.Softmax) and scaled is not None and beta is not None:
+            nodes.append(replace(node, op=ops.Softmax(beta=node.op.beta * beta), inputs=(scaled.inputs[0],)))
+        else:
+            nodes.append(node)
+    return with_nodes(graph, _needed(nodes, graph.outputs))
+
+
+def _factor(graph: Graph, node: Node) -> float | None:
+    """The number by which a node multiplies, if it does nothing else."""
+    if not isinstance(node.op, ops.Mul) or node.op.activation != "none" or node.outputs[0] in graph.outputs:
+        return None
+    value = graph.constants.get(node.inputs[1])
+    same = graph.tensors[node.inputs[0]].shape == graph.tensors[node.outputs[0]].shape
+    return float(value.reshape(())) if value is not None and value.size == 1 and value.dtype.kind == "f" and same else None
+
+
+def _fused(graph: Graph, source: str, last: Node, activation: Activation) -> Graph:
+    """The graph in which the writer of ``source`` gives what ``last`` gave, with the activation, if it can."""
+    before = producers(graph).get(source)
+    if before is None or not isinstance(before.op, _FUSABLE) or before.op.activation != "none":
+        return graph
+    if len(consumers(graph)[source]) != 1 or source in graph.outputs:
+        return graph
+    joined = replace(before, op=replace(before.op, activation=activation), outputs=last.outputs)
+    nodes = [joined if node is before else node for node in graph.nodes if node is not last]
+    return with_nodes(graph, _needed(nodes, graph.outputs))
+
+
+def _clipped(graph: Graph, last: Node) -> str | None:
+    """What a clip between -1 and 1 that ends in this node reads."""
+    writers, readers = producers(graph), consumers(graph)
+    node: Node | None = last
+    for kind, number in _CHAIN:
+        if node is None or type(node.op) is not kind:
+            return None
+        if number is not None and not _is_number(graph, node.inputs[1], number):
+            return None
+        if node is not last and (len(readers[node.outputs[0]]) != 1 or node.outputs[0] in graph.outputs):
+            return None
+        source = node.inputs[0]
+        node = writers.get(source)
+    return source
+
+
+def _is_number(graph: Graph, name: str, wanted: float) -> bool:
+    value = graph.constants.get(name)
+    return value is not None and value.size == 1 and abs(float(value.reshape(())) - wanted) < 1e-6
+
+
+def _needed(nodes: list[Node], outputs: tuple[str, ...]) -> list[Node]:
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if not wanted.isdisjoint(node.outputs):
+            wanted.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]
