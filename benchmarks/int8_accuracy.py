@@ -66,16 +66,22 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _dataset(
-    source: str | Path, section: InputSection, out: Path, *, by: str, test: float, pattern: str | None = None
+    source: str | Path,
+    section: InputSection,
+    out: Path,
+    *,
+    by: str,
+    test: float,
+    validation: float = 0.1,
+    pattern: str | None = None,
 ) -> Material:
     dataset = load(source, input_spec=section, split_by=by, pattern=pattern, cache=out / "cache")
-    parts = split(dataset, test_fraction=test, validation_fraction=0.1, by=by, seed=0)
+    parts = split(dataset, test_fraction=test, validation_fraction=validation, by=by, seed=0)
     arrays = []
     for indices in parts.parts:
-        ((samples, targets),) = dataset.subset(indices).batches(len(indices))
-        arrays.append((samples, targets))
+        arrays += dataset.subset(indices).batches(len(indices)) if len(indices) else [(arrays[0][0][:0], arrays[0][1][:0])]
     preprocess = fit(preprocess_for(section), arrays[0][0])
-    inputs = [preprocessed(preprocess, samples) for samples, _ in arrays]
+    inputs = [preprocessed(preprocess, samples) if len(samples) else samples for samples, _ in arrays]
     return Material(
         training=inputs[0],
         training_targets=arrays[0][1],
@@ -101,7 +107,9 @@ def watch(_data: Path, out: Path) -> Material:
 
 def digits(data: Path, out: Path) -> Material:
     section = AudioInput(rate_hz=8000, duration_s=1.0, mels=32)
-    return _dataset(data / "fsdd.zip", section, out, by="group", test=0.3, pattern="{label}_{group}_{index}.wav")
+    return _dataset(
+        data / "fsdd.zip", section, out, by="group", test=0.3, validation=0.0, pattern="{label}_{group}_{index}.wav"
+    )
 
 
 def cifar10(data: Path, out: Path) -> Material:
@@ -126,7 +134,7 @@ TASKS = {
     "fashion": Task(
         material=fashion,
         model="ds_cnn",
-        settings=TrainingSettings(epochs=10, batch_size=128, precision="bfloat16"),
+        settings=TrainingSettings(epochs=4, batch_size=128, precision="bfloat16"),
         weights="fashion/ds_cnn.pt",
     ),
     "watch": Task(
@@ -135,7 +143,12 @@ TASKS = {
         settings=TrainingSettings(epochs=20, augmentation="window_jitter"),
         weights="watch/conv1d.pt",
     ),
-    "digits": Task(material=digits, model="ds_cnn", settings=TrainingSettings(epochs=40), weights="digits/ds_cnn.pt"),
+    "digits": Task(
+        material=digits,
+        model="ds_cnn",
+        settings=TrainingSettings(epochs=20, augmentation="window_jitter"),
+        weights="digits/ds_cnn.pt",
+    ),
 }
 
 
@@ -160,7 +173,8 @@ def float_graph(name: str, task: Task, material: Material, arguments: argparse.N
     else:
         say(f"{name}: training {task.model}")
         training = ArrayExamples(material.training, material.training_targets)
-        validation = ArrayExamples(material.validation, material.validation_targets)
+        held_out = ArrayExamples(material.validation, material.validation_targets)
+        validation = held_out if len(held_out) else None
         result = train(model, training, validation, task.settings, checkpoint=weights.with_suffix(".checkpoint"))
         say(f"{name}: validation accuracy {result.best_metric}")
         buffer = io.BytesIO()
