@@ -84,6 +84,11 @@ def test_options_change_the_net():
         ("transformer", {"input_shape": (200, 6), "classes": 2, "patch": 7}, "multiple"),
         ("transformer", {"input_shape": (200, 6), "classes": 2, "heads": 5}, "heads"),
         ("conv1d", {"input_shape": (200, 6), "classes": 2, "kernel": 4}, "odd"),
+        ("conv1d", {"input_shape": (200, 6), "classes": 2, "width": "wide"}, "option width is 'wide', not a positive number"),
+        ("conv1d", {"input_shape": (200, 6), "classes": 2, "dropout": 1}, "from 0 to below 1"),
+        ("resnet8", {"input_shape": (32, 32, 3), "classes": 2, "channels": 0}, "positive"),
+        ("resnet8", {"input_shape": (32, 32, 3), "classes": 2, "channels": 2.5}, "make no net"),
+        ("ds_cnn", {"input_shape": (49, 10), "classes": 2, "dropout": 0.5}, "make no net"),
     ],
 )
 def test_mistakes_are_told(name, arguments, sentence):

@@ -82,7 +82,10 @@ def make(name: str, *, input_shape: tuple[int, ...], classes: int = 0, seed: int
     _check_options(name, build, options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module: nn.Module = build(shape, classes, **options)
+        try:
+            module: nn.Module = build(shape, classes, **options)
+        except (TypeError, ValueError, RuntimeError) as error:  # from torch's layers, on options of a wrong kind
+            raise UserError(f"options {options} make no net: {error}", where=f"zoo model {name}") from error
     return module
 
 
@@ -107,9 +110,22 @@ def _checked_shape(name: str, family: _Family, input_shape: tuple[int, ...]) -> 
 
 def _check_options(name: str, build: Any, options: dict[str, Any]) -> None:
     known = tuple(inspect.signature(build).parameters)[2:]
-    for option in options:
+    for option, value in options.items():
         if option not in known:
             near = difflib.get_close_matches(option, known, n=1)
             guess = f"Did you mean {near[0]}? " if near else ""
             listed = f"It takes {', '.join(known)}." if known else "It takes none."
             raise UserError(f"there is no option {option!r}", where=f"zoo model {name}", hint=guess + listed)
+        parts = value if isinstance(value, list | tuple) else [value]
+        fits = _is_chance if option == "dropout" else _is_positive
+        if value is not None and not all(map(fits, parts)):
+            wanted = "from 0 to below 1" if option == "dropout" else "a positive number"
+            raise UserError(f"option {option} is {value!r}, not {wanted}", where=f"zoo model {name}")
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def _is_chance(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
