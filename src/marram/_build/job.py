@@ -125,7 +125,7 @@ def _run(order: Order) -> BuildResult:
         damage=() if shrunk is None else shrunk.damage,
         targets=targets,
         lineage=_lineage(contract, gathered, modelled, shrunk, targets),
-        marks=_marks(modelled),
+        marks=_marks(modelled, targets),
     )
 
 
@@ -178,13 +178,17 @@ def _summary(source: str, modelled: Modelled) -> ModelSummary:
     )
 
 
-def _marks(modelled: Modelled) -> tuple[str, ...]:
-    if modelled.opaque is not None:
-        names = ", ".join(modelled.opaque.unsupported)
-        return (f"The model file has operators outside the Graph ({names}): it was carried as it came, without a reference.",)
-    if modelled.graph is not None and is_integer(modelled.graph):
-        return ("The model file holds integers already: nothing was quantised, and there is no float model to compare with.",)
-    return ()
+def _marks(modelled: Modelled, targets: tuple[TargetResult, ...]) -> tuple[str, ...]:
+    """What a reader must know before any figure."""
+    if modelled.graph is not None:
+        whole = "The model file holds integers already: nothing was quantised, and there is no float model to compare with."
+        return (whole,) if is_integer(modelled.graph) else ()
+    assert modelled.opaque is not None
+    names = ", ".join(modelled.opaque.unsupported)
+    marks = [f"The model file has operators outside the Graph ({names}): it was carried as it came, without a reference."]
+    if all(attempt.precision == "float32" for target in targets for attempt in target.attempts):
+        marks.append("It was not tried in int8: that takes its runtime's own quantiser, which is not installed or not wanted.")
+    return tuple(marks)
 
 
 def _lineage(

@@ -19,7 +19,8 @@ from marram.compile.programs import Precision
 from marram.core.codec import digest
 from marram.core.contract import TargetSection
 from marram.core.durable import write_atomically
-from marram.core.evidence import Evidence, Verdict
+from marram.core.errors import MissingExtra
+from marram.core.evidence import Evidence, Parity, Verdict
 from marram.core.graph import Array, Graph, OpaqueModel
 from marram.core.manifest import Golden
 from marram.core.program import Program
@@ -31,11 +32,13 @@ from marram.measure import (
     Measurement,
     Subject,
     budget_limits,
+    compare,
     describe_machine,
     fastest,
     judge,
     latency_inputs,
     promise_limits,
+    session_outputs,
     take,
     time_calls,
 )
@@ -136,9 +139,16 @@ def programs_for(shipping: Shipping, section: TargetSection, target: Target) -> 
     made: list[Program] = []
     for precision in precisions:
         model = shipping.models.of(precision)
-        if model is not None:
+        if model is None:
+            continue
+        try:
             made += _programs_of(shipping, model, section, target, precision)
-    return tuple(sorted(made, key=lambda program: program.size_bytes))
+        except MissingExtra:
+            # a file that is carried as it came needs its runtime's own quantiser; without it the float program remains
+            if section.precision is not None or not isinstance(model, OpaqueModel):
+                raise
+    distinct = {digest(program): program for program in made}
+    return tuple(sorted(distinct.values(), key=lambda program: program.size_bytes))
 
 
 def measured(
@@ -251,20 +261,21 @@ def _sealed(shipping: Shipping, name: str, tried: tuple[Tried, ...]) -> TargetRe
 
 
 def _golden(shipping: Shipping, program: Program, evidence: Evidence) -> tuple[Golden, float]:
-    """Vectors with the reference's answers; the tolerance is what this runtime was seen to differ by on the test part."""
+    """Vectors with the reference's answers; the tolerance is the largest difference seen, here and on the test part."""
     samples = _spread_samples(shipping.gathered)
-    inputs = feed(shipping.gathered.preprocess, samples, program.inputs[0])
+    inputs = (feed(shipping.gathered.preprocess, samples, program.inputs[0]),)
     graph = shipping.models.graph_of(program)
     session = runner(program.runtime).open(program, threads=1)
     try:
         if graph is None:
-            rows = [session.run([inputs[index : index + 1]]) for index in range(len(inputs))]
-            outputs = tuple(np.concatenate(column) for column in zip(*rows, strict=True))
+            rows = [session.run([inputs[0][index : index + 1]]) for index in range(len(samples))]
+            outputs = found = tuple(np.concatenate(column) for column in zip(*rows, strict=True))
         else:
-            outputs = interpret(graph, inputs)
+            outputs, found = interpret(graph, inputs), session_outputs(session, program, graph, inputs)
     finally:
         session.close()
-    return Golden(inputs=(inputs,), outputs=outputs, samples=samples), _tolerance(evidence, outputs, program)
+    seen = compare(outputs, found, vectors=inputs, runtime=program.runtime, reference_name="reference")
+    return Golden(inputs=inputs, outputs=outputs, samples=samples), _tolerance((seen, *evidence.parity), outputs, program)
 
 
 def _signer(project: Project) -> FileSigner:
@@ -315,8 +326,8 @@ def _attempt(tried: Tried, *, chosen: bool) -> Attempt:
     )
 
 
-def _tolerance(evidence: Evidence, outputs: tuple[Array, ...], program: Program) -> float:
-    seen = max((row.largest for row in evidence.parity), default=0.0)
+def _tolerance(parity: tuple[Parity, ...], outputs: tuple[Array, ...], program: Program) -> float:
+    seen = max(row.largest for row in parity)
     if all(tensor.dtype != "float32" for tensor in program.outputs):
         return float(seen)
     largest = max(float(np.abs(array).max()) for array in outputs)

@@ -64,8 +64,8 @@ class ImageInput(_Section, frozen=True, kw_only=True, tag_field="kind", tag="ima
 
     size_px: tuple[Count, Count]
     channels: Literal[1, 3] = 3
-    mean: tuple[float, ...] = (0.5,)
-    std: tuple[Positive, ...] = (0.25,)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[Positive, ...] = (1.0,)
 
 
 class ImuInput(_Section, frozen=True, kw_only=True, tag_field="kind", tag="imu"):
