@@ -30,10 +30,49 @@ SLOWEST_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def corpus(draw):
+def corpus(draw, assemble):
     """Sound files of many operators."""
     dtypes = {"layer_norm": ("float32",)}
-    return [write(draw(name, dtype)) for name in NAMES for dtype in dtypes.get(name, ("float32", "int8"))]
+    ours = [write(draw(name, dtype)) for name in NAMES for dtype in dtypes.get(name, ("float32", "int8"))]
+    return [*ours, shape_arithmetic(assemble)]
+
+
+def shape_arithmetic(assemble):
+    """A file with what is folded while reading: shapes of an open batch and half-precision weights."""
+    signature = {"shape_signature": np.array([-1, 3, 4])}
+
+    def known(*values, dtype=np.int32):
+        return (len(values),), np.dtype(dtype).name, np.array(values, dtype), {}
+
+    tensors = {
+        "x": ((1, 3, 4), "float32", None, signature),
+        **{name: ((count,), "int32", None, {}) for name, count in {"shape": 3, "n": 1, "rest": 2, "both": 3}.items()},
+        **{name: ((), "int32", None, {}) for name in ("product", "cast")},
+        **{name: known(*values) for name, values in {"b": [0], "e": [1], "s": [1], "last": [1, 2]}.items()},
+        "zero": ((), "int32", np.array(0, np.int32), {}),
+        "two": ((2,), "int32", None, {}),
+        "m": ((1, 12), "float32", None, {"shape_signature": np.array([-1, 12])}),
+        "half": ((2, 12), "float16", np.ones((2, 12), np.float16), {}),
+        "w": ((2, 12), "float32", None, {}),
+        "y": ((1, 2), "float32", None, {"shape_signature": np.array([-1, 2])}),
+    }
+    operators = [
+        (("SHAPE", 1), ["x"], ["shape"], ("ShapeOptions", {"out_type": 2})),
+        (("STRIDED_SLICE", 1), ["shape", "b", "e", "s"], ["n"], ("StridedSliceOptions", {})),
+        (("GATHER", 1), ["shape", "last"], ["rest"], ("GatherOptions", {})),
+        (("CONCATENATION", 1), ["n", "rest"], ["both"], ("ConcatenationOptions", {})),
+        (("REDUCE_PROD", 1), ["both", "zero"], ["product"], ("ReducerOptions", {})),
+        (("CAST", 1), ["product"], ["cast"], ("CastOptions", {"in_data_type": 2, "out_data_type": 2})),
+        (("SQUEEZE", 1), ["n"], ["one"], ("SqueezeOptions", {})),
+        (("PACK", 1), ["one", "cast"], ["two"], ("PackOptions", {"values_count": 2})),
+        (("RESHAPE", 1), ["x", "two"], ["m"], ("ReshapeOptions", {})),
+        (("DEQUANTIZE", 3), ["half"], ["w"], ("DequantizeOptions", {})),
+        (("FULLY_CONNECTED", 1), ["m", "w", ""], ["y"], ("FullyConnectedOptions", {})),
+    ]
+    tensors["one"] = ((), "int32", None, {})
+    data = assemble(tensors, operators, ["x"], ["y"])
+    assert [node.name for node in read(data).nodes] == ["reshape_8", "fully_connected_10"]
+    return data
 
 
 def flipped(data, rng):

@@ -25,16 +25,26 @@ LARGEST_ARITHMETIC = 64
 def folded(site: Site) -> Array | None:
     """The value of the operator's output if it can be known at import time, else None."""
     operator = site.operator
-    if len(operator.outputs) != 1 or operator.name not in _RULES:
+    if len(operator.outputs) != 1 or operator.name not in FOLDED:
         return None
     if operator.name == "SHAPE":
-        return np.array(site.shape(0), DTYPES.get(site.options("ShapeOptions")["out_type"], "int32"))
-    values = [site.value(place) for place in range(len(operator.inputs)) if site.has(place)]
+        return _shape(site)
+    count, rule = _RULES[operator.name]
+    if count and len(operator.inputs) != count:
+        site.damaged(f"has {len(operator.inputs)} inputs, not {count}")
+    values = [site.value(place) for place in range(len(operator.inputs))]
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return None
     site.state.spend(4 * sum(value.nbytes for value in known) + 16)
-    return _RULES[operator.name](site, known)
+    return rule(site, known)
+
+
+def _shape(site: Site) -> Array:
+    kind = DTYPES.get(site.options("ShapeOptions")["out_type"])
+    if kind not in {"int32", "int64"}:
+        site.damaged(f"gives a shape as {kind}")
+    return np.array(site.shape(0), kind)
 
 
 def _dequantise(site: Site, values: list[Array]) -> Array:
@@ -48,10 +58,11 @@ def _strided_slice(site: Site, values: list[Array]) -> Array:
 
 
 def _slice(site: Site, values: list[Array]) -> Array:
-    x, begin, size = values
-    if not x.ndim == begin.size == size.size:
+    x = values[0]
+    begin, size = site.integers(1), site.integers(2)
+    if not x.ndim == len(begin) == len(size):
         site.damaged(f"does not name every axis of {x.shape}")
-    pairs = zip(begin.reshape(-1).tolist(), size.reshape(-1).tolist(), strict=True)
+    pairs = zip(begin, size, strict=True)
     return x[tuple(slice(max(first, 0), None if count == -1 else first + count) for first, count in pairs)]
 
 
@@ -115,23 +126,22 @@ def _product(site: Site, values: list[Array]) -> Array | None:
     return product if keep else product.reshape(())
 
 
-_RULES: dict[str, Callable[[Site, list[Array]], Array | None]] = {
-    "SHAPE": lambda _site, values: values[0],
-    "DEQUANTIZE": _dequantise,
-    "STRIDED_SLICE": _strided_slice,
-    "SLICE": _slice,
-    "PACK": _pack,
-    "CONCATENATION": _concat,
-    "GATHER": _gather,
-    "CAST": _cast,
-    "RESHAPE": _reshape,
-    "SQUEEZE": _reshape,
-    "EXPAND_DIMS": _reshape,
-    "TRANSPOSE": _transpose,
-    "ADD": _arithmetic(np.add),
-    "SUB": _arithmetic(np.subtract),
-    "MUL": _arithmetic(np.multiply),
-    "REDUCE_PROD": _product,
+_RULES: dict[str, tuple[int, Callable[[Site, list[Array]], Array | None]]] = {  # with the number of inputs, 0 for any
+    "DEQUANTIZE": (1, _dequantise),
+    "STRIDED_SLICE": (4, _strided_slice),
+    "SLICE": (3, _slice),
+    "PACK": (0, _pack),
+    "CONCATENATION": (0, _concat),
+    "GATHER": (2, _gather),
+    "CAST": (1, _cast),
+    "RESHAPE": (0, _reshape),
+    "SQUEEZE": (1, _reshape),
+    "EXPAND_DIMS": (2, _reshape),
+    "TRANSPOSE": (2, _transpose),
+    "ADD": (2, _arithmetic(np.add)),
+    "SUB": (2, _arithmetic(np.subtract)),
+    "MUL": (2, _arithmetic(np.multiply)),
+    "REDUCE_PROD": (2, _product),
 }
 
-FOLDED = tuple(_RULES)
+FOLDED = ("SHAPE", *_RULES)
