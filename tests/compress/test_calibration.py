@@ -118,6 +118,16 @@ def test_methods_stay_inside_the_extremes(sketch, samples_of, method):
         assert found[name].low <= one.low < one.high <= found[name].high
 
 
+def test_scores_keep_their_extremes(sketch, samples_of):
+    hidden = sketch(ops.LeakyRelu(alpha=0.1), sketch.input(1, 4))
+    logits = sketch(ops.Dense(), hidden, sketch.normal(3, 4), "")
+    graph = sketch.graph(sketch(ops.Softmax(), logits))
+    samples = samples_of(graph, 2000)["x0"]
+    whole, clipped = calibrate(graph, samples), calibrate(graph, samples, method="percentile", percentile=90)
+    assert clipped[logits] == whole[logits]
+    assert clipped[hidden].high < 0.8 * whole[hidden].high
+
+
 def test_nan_in_a_sample_is_refused(sketch):
     graph = sketch.graph(sketch(ops.Tanh(), sketch.input(1, 4)))
     with pytest.raises(DataError, match="x0"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from marram.compress import fold
+from marram.compress import fold, quantise
 from marram.core import operators as ops
+from marram.core.errors import UserError
 
 CONV = ops.Conv2D(padding=(1, 1, 1, 1))
 
@@ -286,3 +287,9 @@ def test_inputs_and_outputs_keep_their_names(sketch):
     folded = fold(sketch.graph(y))
     assert (folded.inputs, folded.outputs) == ((x,), (y,))
     assert set(folded.tensors) == {x, y, *folded.constants}
+
+
+def test_an_integer_graph_is_refused(sketch, samples_of):
+    graph = sketch.graph(sketch(ops.Tanh(), sketch.input(1, 4)))
+    with pytest.raises(UserError, match="float stage"):
+        fold(quantise(graph, samples_of(graph)["x0"]))

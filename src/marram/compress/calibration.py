@@ -9,6 +9,8 @@ outgrow it, so memory does not grow with the data and the order of batches does 
 - ``mse``: the clipping with the least squared error after int8 rounding. Nagel et al., A White Paper on Neural Network
   Quantization, 2021, section 3.1.
 - ``entropy``: the clipping with the least Kullback-Leibler divergence. Migacz, 8-bit Inference with TensorRT, GTC 2017.
+
+Whatever the method, the graph's scores keep their extremes (``scores``).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 
 from marram.core.errors import DataError
 from marram.core.graph import Array, Graph
+from marram.core.operators import Softmax
 from marram.core.recipe import CalibrationMethod
 from marram.model.batching import keeps_samples_apart
 from marram.model.reference import prepare, run
@@ -68,7 +71,7 @@ def calibrate(
     Raises:
         DataError: there are no samples, or a tensor holds NaN or infinity; the error names it.
     """
-    return ranges(statistics(graph, samples), method=method, percentile=percentile)
+    return ranges(statistics(graph, samples), method=method, percentile=percentile, whole=scores(graph))
 
 
 def statistics(graph: Graph, samples: Samples) -> dict[str, Statistics]:
@@ -114,21 +117,42 @@ def named(graph: Graph, batch: Batch) -> dict[str, Array]:
     return dict(zip(graph.inputs, arrays, strict=True))
 
 
+def scores(graph: Graph) -> frozenset[str]:
+    """The graph's outputs, and what a softmax before an output reads: clipped, the best class would tie with the next."""
+    by_output = {name: node for node in graph.nodes for name in node.outputs}
+    behind = [
+        by_output[name].inputs[0] for name in graph.outputs if name in by_output and isinstance(by_output[name].op, Softmax)
+    ]
+    return frozenset((*graph.outputs, *behind))
+
+
 def ranges(
-    seen: Mapping[str, Statistics], *, method: CalibrationMethod = "min_max", percentile: float = 99.99
+    seen: Mapping[str, Statistics],
+    *,
+    method: CalibrationMethod = "min_max",
+    percentile: float = 99.99,
+    whole: frozenset[str] = frozenset(),
 ) -> dict[str, Range]:
-    """Ranges drawn from statistics, by the methods of ``calibrate``."""
+    """Ranges drawn from statistics, by the methods of ``calibrate``; the tensors in ``whole`` keep their extremes.
+
+    Raises:
+        DataError: the percentile makes no sense.
+    """
     if not 50 < percentile <= 100:
         raise DataError(f"percentile {percentile} is not above 50 and at most 100")
+    return {name: _range(one, "min_max" if name in whole else method, percentile) for name, one in seen.items()}
+
+
+def _range(seen: Statistics, method: CalibrationMethod, percentile: float) -> Range:
     match method:
         case "min_max":
-            return {name: Range(low=one.low, high=one.high) for name, one in seen.items()}
+            return Range(low=seen.low, high=seen.high)
         case "percentile":
-            return {name: percentile_range(one, percentile) for name, one in seen.items()}
+            return percentile_range(seen, percentile)
         case "mse":
-            return {name: mse_range(one) for name, one in seen.items()}
+            return mse_range(seen)
         case "entropy":
-            return {name: entropy_range(one) for name, one in seen.items()}
+            return entropy_range(seen)
 
 
 def _updated(name: str, before: Statistics | None, values: Array) -> Statistics:

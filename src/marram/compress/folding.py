@@ -40,6 +40,7 @@ from marram.compress.rewriting import Rule, Rules, run
 from marram.core import operators as ops
 from marram.core.graph import Graph
 from marram.core.operators import Operator
+from marram.model.spec import verify
 
 _ANY: tuple[Rule, ...] = (remove_dead, compute_constant, remove_identity)
 _BY_OPERATOR: dict[type, tuple[Rule, ...]] = {
@@ -81,5 +82,9 @@ def fold(graph: Graph) -> Graph:
 
     Returns:
         A Graph with the same inputs and outputs, by name, that computes the same function up to float32 rounding.
+
+    Raises:
+        UserError: the Graph is not a legal float Graph, for instance an integer one.
     """
+    verify(graph, "float")
     return run(run(run(graph, FIRST), SECOND), FIRST)

@@ -56,7 +56,6 @@ def quantise(
         UserError: the Graph is not a float Graph, or ``keep_float`` names no node.
         DataError: there are no samples, or an activation is NaN or infinite; names the tensor.
     """
-    verify(graph, "float")
     folded = unroll(fold(graph))
     ranges = calibrate(folded, calibration, method=method, percentile=percentile)
     return quantise_by_ranges(folded, ranges, keep_float=keep_float, input_quantisation=input_quantisation)

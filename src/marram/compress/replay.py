@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from marram.compress.bias_correction import correct_bias
-from marram.compress.calibration import Samples, Statistics, ranges, statistics
+from marram.compress.calibration import Samples, Statistics, ranges, scores, statistics
 from marram.compress.equalisation import equalise
 from marram.compress.folding import fold
 from marram.compress.layer_damage import decibels
@@ -101,7 +101,7 @@ def _decided(state: _State, decision: Decision, given: tuple[Samples, InputQuant
         raise UserError("the graph is an integer graph already", where=describe(decision), hint="Put it before the quantise.")
     if isinstance(decision, Quantise):
         exact, observed = _observed(state, calibration, seen)
-        reach = ranges(observed, method=decision.calibration, percentile=decision.percentile)
+        reach = ranges(observed, method=decision.calibration, percentile=decision.percentile, whole=scores(exact))
         whole = quantise_by_ranges(exact, reach, keep_float=decision.keep_float, input_quantisation=input_quantisation)
         return msgspec.structs.replace(state, exact=exact, integer=whole)
     exact = fold(state.exact) if isinstance(decision, Fold) else equalise(state.exact, rounds=decision.rounds)
