@@ -107,9 +107,10 @@ def watch(_data: Path, out: Path) -> Material:
 
 def digits(data: Path, out: Path) -> Material:
     section = AudioInput(rate_hz=8000, duration_s=1.0, mels=32)
-    return _dataset(
-        data / "fsdd.zip", section, out, by="group", test=0.3, validation=0.0, pattern="{label}_{group}_{index}.wav"
-    )
+    pattern = "{label}_{group}_{index}.wav"
+    found = _dataset(data / "fsdd.zip", section, out, by="group", test=0.3, validation=0.0, pattern=pattern)
+    flat = {name: getattr(found, name)[..., 0] for name in ("training", "test")}  # (frames, mels)
+    return msgspec.structs.replace(found, **flat)
 
 
 def cifar10(data: Path, out: Path) -> Material:
