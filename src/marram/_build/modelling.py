@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
@@ -109,6 +109,7 @@ def _trained(order: Order, gathered: Gathered, checkpoint: Path) -> Modelled:
 
     wanted = order.contract.training
     settings = TrainingSettings(
+        task=_task(order, gathered),
         epochs=wanted.epochs,
         batch_size=wanted.batch_size,
         learning_rate=wanted.learning_rate,
@@ -137,6 +138,23 @@ def _trained(order: Order, gathered: Gathered, checkpoint: Path) -> Modelled:
         (record.training_loss, record.validation.metric if record.validation else float("nan")) for record in result.history
     )
     return Modelled(graph=graph, history=history)
+
+
+def _task(order: Order, gathered: Gathered) -> Literal["classification", "reconstruction"]:
+    """What the module is trained for: class scores, or its own input again."""
+    from marram.model import zoo
+
+    source = order.contract.model.source
+    if source.startswith(ZOO) and zoo.task(source.removeprefix(ZOO)) == "reconstruction":
+        if gathered.labels:
+            raise UserError(
+                f"{source} learns its own input, but the data has classes: {', '.join(gathered.labels)}",
+                hint="Give data without classes, as an .npz with x alone. Scoring anomalies is not in this version.",
+            )
+        return "reconstruction"
+    if not gathered.labels:
+        raise UserError(f"{source} gives class scores, but the data has no classes", hint="Label it, or take an autoencoder.")
+    return "classification"
 
 
 def _module(order: Order, gathered: Gathered) -> nn.Module:

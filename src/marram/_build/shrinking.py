@@ -51,7 +51,7 @@ def shrink(order: Order, graph: Graph, gathered: Gathered) -> Shrunk:
         )
         progress("compression: damage by layer", 0.8)
         exact = _before_rounding(graph, choice.recipe, gathered)
-        lost = damage(exact, choice.graph, samples, targets)
+        lost = damage(exact, choice.graph, samples, targets if gathered.labels else None)
         trials = tuple(RecipeTrial(recipe=tried.recipe, closeness_db=tried.score) for tried in choice.tried)
         return Shrunk(folded=fold(graph), integer=choice.graph, recipe=choice.recipe, trials=trials, damage=lost)
 

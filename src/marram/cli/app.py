@@ -27,6 +27,23 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        screen.print(marram.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=lambda value: _print_version(wanted=value), is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Machine learning at the edge, with a contract: build, prove and run models that keep their promises."""
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Place = Annotated[Path, typer.Argument(help="A project folder or its marram.toml.")]
 
@@ -206,8 +223,3 @@ def devices(*, as_json: AsJson = False) -> None:
     else:
         rows = [(p.name, p.title, ", ".join(p.runtimes), "yes" if p.here else "no", p.notes) for p in profiles]
         screen.print(plain_table(("device", "what it is", "runtimes", "measured here", "notes"), rows))
-
-
-def main() -> None:
-    """The ``marram`` command."""
-    app()

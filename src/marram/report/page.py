@@ -75,14 +75,20 @@ def _markup(svg: str) -> Any:
 def _plots(result: BuildResult) -> dict[str, Any]:
     first = result.targets[0]
     drawn = {
-        "accuracy": plots.accuracy_bars(_accuracy_rows(result), promised=_promised(first, "accuracy_min")),
-        "pareto": plots.pareto(_pareto_points(result), x_label="size of the program, KiB"),
-        "balance": plots.class_balance(result.labels, [(part.name, part.per_class) for part in result.data.parts]),
+        "accuracy": "",
+        "pareto": "",
+        "balance": "",
         "confusion": "",
         "damage": "",
         "latency": "",
         "training": "",
     }
+    if rows := _accuracy_rows(result):
+        drawn["accuracy"] = plots.accuracy_bars(rows, promised=_promised(first, "accuracy_min"))
+    if points := _pareto_points(result):
+        drawn["pareto"] = plots.pareto(points, x_label="size of the program, KiB")
+    if result.labels:
+        drawn["balance"] = plots.class_balance(result.labels, [(part.name, part.per_class) for part in result.data.parts])
     if first.evidence.confusion is not None:
         drawn["confusion"] = plots.confusion_matrix(np.array(first.evidence.confusion), result.labels)
     if result.damage:
