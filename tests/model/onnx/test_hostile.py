@@ -138,6 +138,28 @@ def test_broken_graphs_are_named(nodes, match):
     refused(model(nodes), match)
 
 
+def test_a_node_of_a_pattern_without_outputs_is_named():
+    refused(model([node("HardSigmoid", ["x"], ["a"], alpha=1 / 6), node("Mul", ["x", "a"], [])]), "gives nothing")
+
+
+def test_a_name_that_is_no_text_is_refused():
+    data = model([node("Relu", ["x"])]).SerializeToString()
+    assert data.count(b"Relu") == 1
+    with pytest.raises(ModelFileError, match=r"UTF-8|Re|readable"):
+        read(data.replace(b"Relu", b"Re\xffu"))
+    odd = small()
+    with pytest.raises(UserError, match="UTF-8"):
+        write(Graph(name="\ud800", **{f: getattr(odd, f) for f in ("inputs", "outputs", "tensors", "constants", "nodes")}))
+
+
+def test_infinite_weights_are_refused_without_a_warning():
+    one = np.ones((1, 12, 3), np.float32)
+    bias = np.full((1, 24), np.inf, np.float32) * np.repeat([1, -1], 12).astype(np.float32)
+    recurrent = node("LSTM", ["x", "w", "w", "b"], ["y"], hidden_size=3)
+    found = model([recurrent], inputs=[("x", (2, 1, 3))], constants=[("w", one), ("b", bias)])
+    refused(found, "NaN or infinity")
+
+
 def test_subgraphs_are_refused_by_name():
     inner = helper.make_graph([node("Relu", ["x"], ["z"])], "inner", [], [helper.make_tensor_value_info("z", 1, None)])
     branch = node("If", ["c"], then_branch=inner, else_branch=inner)

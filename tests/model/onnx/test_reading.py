@@ -174,6 +174,18 @@ def test_patterns_become_one_operator():
     assert (kinds.count(ops.Gelu), kinds.count(ops.LayerNorm), kinds.count(ops.Softmax)) == (1, 2, 1)
 
 
+def test_a_pattern_whose_inside_is_read_elsewhere_stays():
+    half, root, one = (("half", np.float32(0.5)), ("root", np.float32(np.sqrt(2))), ("one", np.float32(1)))
+    steps = [
+        ("Div", ("x", "root"), ("a",)), ("Erf", ("a",), ("b",)), ("Add", ("b", "one"), ("c",)), ("Mul", ("x", "c"), ("d",)),
+    ]  # fmt: skip
+    extra = [(name, np.array(value)) for name, value in (half, root, one)]
+    graph = read(quantised([*steps, ("Mul", ("d", "half"), ("y",))], extra=extra))
+    assert [type(node.op) for node in graph.nodes] == [ops.Gelu]
+    with pytest.raises(UnsupportedOperator, match="Erf"):
+        read(quantised([*steps, ("Mul", ("d", "half"), ("e",)), ("Add", ("e", "c"), ("y",))], extra=extra))
+
+
 def test_an_image_model_takes_images_channels_last():
     graph = read(exported(Residual(), torch.zeros(1, 3, 11, 11)))
     assert graph.input_tensors[0].shape == (1, 11, 11, 3)

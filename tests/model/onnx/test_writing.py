@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnxruntime
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.model.graphs import INTEGER_OPERATORS, float_graphs, integer_graphs, samples
 
+from marram.core import operators as ops
 from marram.model.onnx import read, write
 from marram.model.reference import interpret
 from marram.model.spec import verify
 
-SLOW = settings(derandomize=True, max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def run(data, graph, inputs, *, optimised=True):
@@ -67,3 +68,18 @@ def test_random_integer_graphs(graph, seed):
         np.testing.assert_array_equal(got, expected, err_msg=name)
     for got, tensor in zip(run(data, graph, inputs, optimised=False), graph.output_tensors, strict=True):
         assert (got.dtype.name, got.shape) == (tensor.dtype, tensor.shape)
+
+
+ROUNDED = st.integers(0, 1000)
+
+
+@settings(SLOW, max_examples=120)
+@given(graph=integer_graphs(operators=INTEGER_OPERATORS, most_nodes=1), seed=ROUNDED)
+def test_one_integer_operator_is_within_a_step_of_the_runtime(graph, seed):
+    # ONNX Runtime's fused softmax wraps to 0 where one element has the whole probability by itself.
+    assume(not any(isinstance(n.op, ops.Softmax) and graph.tensors[n.inputs[0]].shape[-1] == 1 for n in graph.nodes))
+    inputs = samples(graph, 1, seed=seed)
+    want = interpret(graph, inputs)
+    for optimised in (False, True):
+        for got, expected in zip(run(write(graph), graph, inputs, optimised=optimised), want, strict=True):
+            assert np.abs(got.astype(int) - expected.astype(int)).max() <= 1

@@ -13,7 +13,7 @@ from marram.model.layout.permutations import channels_first, invert, permute
 
 
 def channels_last_inputs(graph: Graph) -> Graph:
-    """The graph whose (N,C,H,W) or (N,C,T) inputs are taken channels last, each where that saves transposes (or the reshapes that stand for them).
+    """The graph whose (N,C,H,W) or (N,C,T) inputs are taken channels last, each where that saves transposes.
 
     Raises:
         UserError: the graph's shapes do not fit.
@@ -22,7 +22,7 @@ def channels_last_inputs(graph: Graph) -> Graph:
 
 
 def channels_last_outputs(graph: Graph) -> Graph:
-    """The graph whose (N,C,H,W) or (N,C,T) outputs are given channels last, each where that saves transposes (or the reshapes that stand for them).
+    """The graph whose (N,C,H,W) or (N,C,T) outputs are given channels last, each where that saves transposes.
 
     Raises:
         UserError: the graph's shapes do not fit.

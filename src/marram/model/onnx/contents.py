@@ -86,6 +86,7 @@ def load(source: Path | bytes, *, name: str | None = None) -> tuple[bytes, Conte
     data = _bytes(source, where)
     model = _parsed(data, where)
     graph = model.graph
+    _check_names(graph, where)
     stem = source.stem if isinstance(source, Path) else None
     if graph.sparse_initializer:
         raise ModelFileError("holds sparse constants", where=where, hint="Export it with dense weights.")
@@ -131,6 +132,16 @@ def _parsed(data: bytes, where: str) -> Any:
     if not model.HasField("graph"):
         raise ModelFileError("has no graph", where=where)
     return model
+
+
+def _check_names(graph: Any, where: str) -> None:
+    """Every name is text that can be written again."""
+    names = [graph.name, *(value.name for values in (graph.input, graph.output, graph.initializer) for value in values)]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute)]
+    for name in names:
+        if not isinstance(name, str) or any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise ModelFileError(f"holds the name {name!r}, which is not UTF-8", where=where)
 
 
 def _opset(model: Any, where: str) -> int:

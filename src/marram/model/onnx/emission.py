@@ -22,9 +22,13 @@ def _pads(padding: Sequence[int]) -> tuple[int, ...]:
     return (top, left, bottom, right)
 
 
-def _biased(page: Page, node: Node, inputs: list[str]) -> list[str]:
+def _biased(page: Page, node: Node, inputs: list[str], *, zeros: bool = False) -> list[str]:
     """The inputs with the node's bias behind them, if it has one."""
-    return [*inputs, page.weights(node.inputs[2])] if len(node.inputs) > 2 and node.inputs[2] else inputs
+    return [*inputs, page.weights(node.inputs[2], zeros=zeros)] if len(node.inputs) > 2 and node.inputs[2] else inputs
+
+
+def _gemm_inputs(page: Page, node: Node, x: str) -> list[str]:
+    return _biased(page, node, [x, page.weights(node.inputs[1], zeros=True)], zeros=True)
 
 
 def _conv2d(page: Page, node: Node, op: ops.Conv2D) -> None:
@@ -56,7 +60,7 @@ def _dense(page: Page, node: Node, _op: ops.Dense) -> None:
     """Gemm of a matrix; more axes give MatMul and Add of reals, or a Gemm between reshapes of integers, which runtimes fuse."""
     x, y = page.tensor(node.inputs[0]), page.tensor(node.outputs[0])
     if len(x.shape) == 2:
-        page.gives(node, "Gemm", _biased(page, node, [page.real(x.name), page.weights(node.inputs[1])]), transB=1)
+        page.gives(node, "Gemm", _gemm_inputs(page, node, page.real(x.name)), transB=1)
         return
     if kept(y) is not None and kept(x) is not None:
         _dense_of_rows(page, node)
@@ -74,7 +78,7 @@ def _dense_of_rows(page: Page, node: Node) -> None:
     x, y = page.tensor(node.inputs[0]), page.tensor(node.outputs[0])
     rows = page.step("Reshape", [page.stored(x.name), page.sizes((-1, x.shape[-1]))], f"{x.name}_rows")
     real = page.dequantised(rows, x, f"{x.name}_rows_real")
-    inputs = _biased(page, node, [real, page.weights(node.inputs[1])])
+    inputs = _gemm_inputs(page, node, real)
     made = page.fresh(f"{y.name}_rows")
     page.gives(node, "Gemm", inputs, target=made, transB=1)
     page.node("Reshape", [made, page.sizes(y.shape)], [page.name(y.name)])

@@ -147,8 +147,11 @@ class Page:
             self.reals[name] = self._dequantised(self.stored(name), how, f"{name}_real")
         return self.reals[name]
 
-    def weights(self, name: str, permutation: Label | None = None) -> str:
-        """The float value of weights or a bias, their axes permuted; integers keep their own dtype and scales."""
+    def weights(self, name: str, permutation: Label | None = None, *, zeros: bool = False) -> str:
+        """The float value of weights or a bias, their axes permuted; integers keep their own dtype and scales.
+
+        ``zeros`` writes their zero points out though they are 0: ONNX Runtime fuses a Gemm only then.
+        """
         value, tensor = self.graph.constants[name], self.tensor(name)
         turned = value if permutation is None else value.transpose(permutation)
         wanted = name if permutation is None else f"{name}_{''.join(map(str, permutation))}"
@@ -158,21 +161,24 @@ class Page:
         if quantisation is None:
             raise UserError(f"{tensor.dtype} weights without scales have no form in ONNX", where=f"tensor {name}")
         whole = self.constant(f"{wanted}_quantised", turned)
-        key = f"{whole} of {quantisation.scales}"  # equal integers may stand for different reals
+        key = f"{whole} of {quantisation.scales} {zeros}"  # equal integers may stand for different reals
         if key not in self.reals:
-            self.reals[key] = self._dequantised_weights(whole, quantisation, permutation, wanted)
+            self.reals[key] = self._dequantised_weights(whole, quantisation, permutation, wanted, zeros=zeros)
         return self.reals[key]
 
-    def _dequantised_weights(self, whole: str, quantisation: Quantisation, permutation: Label | None, wanted: str) -> str:
-        dtype = self.constants[whole].dtype
+    def _dequantised_weights(
+        self, whole: str, quantisation: Quantisation, permutation: Label | None, wanted: str, *, zeros: bool
+    ) -> str:
         one = quantisation.axis is None
         scale_values = np.array(quantisation.scale if one else quantisation.scales, np.float32)
         scales = self.constant(f"{wanted}_scale", scale_values)
-        zeros = self.constant(f"{wanted}_zero", np.zeros(scale_values.shape, dtype))  # runtimes fuse a Gemm only if it is there
+        inputs = [whole, scales]
+        if zeros:
+            inputs.append(self.constant(f"{wanted}_zero", np.zeros(scale_values.shape, self.constants[whole].dtype)))
         if quantisation.axis is None:
-            return self.step("DequantizeLinear", (whole, scales, zeros), f"{wanted}_real")
+            return self.step("DequantizeLinear", inputs, f"{wanted}_real")
         axis = quantisation.axis if permutation is None else permutation.index(quantisation.axis)
-        return self.step("DequantizeLinear", (whole, scales, zeros), f"{wanted}_real", axis=axis)
+        return self.step("DequantizeLinear", inputs, f"{wanted}_real", axis=axis)
 
     def name(self, output: str) -> str:
         """The name under which a computed tensor is to be kept."""

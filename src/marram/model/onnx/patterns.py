@@ -71,7 +71,7 @@ def fused(contents: Contents) -> tuple[FileNode, ...]:
     replaced: dict[int, FileNode] = {}
     dropped: set[str] = set()
     for index, node in enumerate(contents.nodes):
-        for rule in _RULES.get(node.operator, ()):
+        for rule in _RULES.get(node.operator, ()) if node.outputs and node.outputs[0] else ():
             match = rule(web, node)
             if match and _private(web, match, contents.nodes) and dropped.isdisjoint(match.consumed):
                 replaced[index] = match.node

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+
 from marram.core import operators as ops
 from marram.core.errors import ModelFileError, UnsupportedOperator, UserError
 from marram.core.graph import DType, Graph, OpaqueModel, Tensor, with_nodes
@@ -106,6 +108,12 @@ def _unsupported(contents: Contents) -> tuple[str, ...]:
 
 
 def _graph(contents: Contents) -> Graph:
+    with np.errstate(all="ignore"):  # what is NaN or infinite then is refused by the spec
+        return _settled(_imported(contents), contents)
+
+
+def _imported(contents: Contents) -> Graph:
+    """The Graph as the file has it: channels first, transposes around spatial operators."""
     if len(contents.nodes) > _LARGEST_NODE_COUNT:
         raise ModelFileError(f"has {len(contents.nodes)} nodes", where=contents.where)
     state = Import(contents, supported=tuple(sorted(READERS)))
@@ -121,7 +129,7 @@ def _graph(contents: Contents) -> Graph:
         if reader is None:
             raise UnsupportedOperator(node.operator, node=node.name, where=contents.where, supported=state.supported)
         reader(site)
-    return _settled(state.graph(), contents)
+    return state.graph()
 
 
 def _check_names(site: Site) -> None:

@@ -31,6 +31,9 @@ def write(graph: Graph) -> bytes:
         UserError: the Graph is not legal, an operator's form does not exist in ONNX, or the file would pass 2 GiB.
     """
     verify(graph, "integer" if _is_integer(graph) else "float")
+    for name in (graph.name, *graph.tensors):
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise UserError(f"the name {name!r} cannot be written as UTF-8", where=f"graph {graph.name!r}")
     page = Page(settle(graph, first=True))
     for node in page.graph.nodes:
         emit(page, node)
