@@ -46,17 +46,14 @@ def correct_bias(float_graph: Graph, integer: Graph, samples: Samples, *, limit:
     return integer
 
 
-def _before_activation(graph: Graph, node: Node, value: Values) -> Array:
-    assert isinstance(node.op, LINEAR)
-    bare = msgspec.structs.replace(node, op=msgspec.structs.replace(node.op, activation="none"))
-    return run_node(graph, bare, value)[0]
-
-
 _Layer = tuple[Graph, Node, list[Values]]
 
 
 def _mean_error(exact_layer: _Layer, whole_layer: _Layer) -> Array:
-    """Mean difference of the quantised layer from the float layer for each output channel."""
+    """Mean difference of the quantised layer from the float layer for each output channel.
+
+    A layer is affine in its input, so the mean of its outputs is its output for the mean input: one run instead of hundreds.
+    """
     (graph, node, floats), (integer, quantised, integers) = exact_layer, whole_layer
     parameters = {
         mine: to_float(integer, theirs, integer.constants[theirs])
@@ -64,14 +61,29 @@ def _mean_error(exact_layer: _Layer, whole_layer: _Layer) -> Array:
         if mine and theirs
     }
     rounded = msgspec.structs.replace(graph, constants={**graph.constants, **parameters})
-    total, count = np.zeros(graph.tensors[node.outputs[0]].shape[-1]), 0
-    for exact, whole in zip(floats, integers, strict=True):
-        source = quantised.inputs[0]
-        given = {node.inputs[0]: to_float(integer, source, whole[source])}
-        difference = _before_activation(rounded, node, given).astype(np.float64) - _before_activation(graph, node, exact)
-        total += difference.reshape(-1, total.size).sum(axis=0)
-        count += difference.size // total.size
-    return total / count
+    source = integer.tensors[quantised.inputs[0]]
+    assert source.quantisation is not None
+    steps = _mean_sample([values[source.name] for values in integers], source.shape)
+    given = (steps - source.quantisation.zero_point) * source.quantisation.scale
+    exact = _mean_sample([values[node.inputs[0]] for values in floats], source.shape)
+    difference = _before_activation(rounded, node, given) - _before_activation(graph, node, exact)
+    return np.asarray(difference.reshape(-1, difference.shape[-1]).mean(axis=0))
+
+
+def _mean_sample(arrays: list[Array], shape: tuple[int, ...]) -> Array:
+    """The mean over all samples, in the shape of one, float64."""
+    count = sum(len(array) for array in arrays) // shape[0]
+    total = np.zeros(shape)
+    for array in arrays:
+        total += array.reshape(-1, *shape).sum(axis=0, dtype=np.float64)
+    return np.asarray(total / count)
+
+
+def _before_activation(graph: Graph, node: Node, value: Array) -> Array:
+    """What a layer gives for one input, without its activation."""
+    assert isinstance(node.op, LINEAR)
+    bare = msgspec.structs.replace(node, op=msgspec.structs.replace(node.op, activation="none"))
+    return run_node(graph, bare, {node.inputs[0]: value.astype(np.float32)})[0].astype(np.float64)
 
 
 def _shifted(integer: Graph, node: Node, shift: Array) -> Graph:

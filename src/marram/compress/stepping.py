@@ -20,7 +20,7 @@ def bounded_batches(graph: Graph, samples: Samples, *, limit: int, budget_bytes:
     count = max(1, min(limit, budget_bytes // max(per_sample, 1)))
     taken: list[Values] = []
     left = count
-    for batch in batches(graph, samples):
+    for batch in batches(graph, samples, size=count):
         values = {name: np.asarray(array)[:left] for name, array in named(graph, batch).items()}
         taken.append(values)
         left -= len(next(iter(values.values())))
