@@ -31,7 +31,9 @@ rate_hz = 50
 window_s = 1.0
 
 [training]
-epochs = 20
+epochs = 30
+batch_size = 16
+learning_rate = 0.01
 
 [promises]
 accuracy_min = 0.8
