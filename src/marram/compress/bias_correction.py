@@ -13,8 +13,9 @@ import numpy as np
 from marram.compress.calibration import Samples
 from marram.compress.grid import bias_scales
 from marram.compress.rewrites.weights import LINEAR
-from marram.compress.stepping import Values, bounded_batches, last_reads, run_node, step, to_float, to_inputs
+from marram.compress.stepping import Values, first_batches, last_reads, run_node, samples_in_memory, step, to_float, to_inputs
 from marram.core.graph import Array, Graph, Node, Tensor, fresh_name, with_nodes
+from marram.model.counts import counts
 
 
 def correct_bias(float_graph: Graph, integer: Graph, samples: Samples, *, limit: int = 256) -> Graph:
@@ -29,7 +30,9 @@ def correct_bias(float_graph: Graph, integer: Graph, samples: Samples, *, limit:
     Returns:
         The integer Graph with corrected biases; a layer without a bias gets one.
     """
-    inputs = bounded_batches(float_graph, samples, limit=limit)
+    live = counts(float_graph).peak_live_bytes + counts(integer).peak_live_bytes
+    count = samples_in_memory(live, limit=limit)
+    inputs = first_batches(float_graph, samples, limit=count, size=count)
     floats, integers = [dict(values) for values in inputs], [to_inputs(integer, values) for values in inputs]
     by_name = {node.name: index for index, node in enumerate(float_graph.nodes)}
     forget_float, forget = last_reads(float_graph), last_reads(integer)

@@ -10,7 +10,7 @@ import numpy as np
 
 from marram.compress.calibration import Samples
 from marram.compress.grid import span
-from marram.compress.stepping import Values, bounded_batches, to_float, to_inputs
+from marram.compress.stepping import Values, first_batches, samples_in_memory, to_float, to_inputs
 from marram.core import operators as ops
 from marram.core.graph import Array, Graph, Node, Tensor, fresh_name, with_nodes
 from marram.core.operators import operator_name
@@ -57,9 +57,11 @@ def damage(
         integer: an integer Graph.
         samples: float32 samples, not those of the test set.
         targets: class indices of the samples in order; with them the accuracy of each layer alone is measured.
-        limit: the most samples that are used; fewer where their activations would not fit into memory.
+        limit: the most samples that are used.
     """
-    inputs = bounded_batches(float_graph, samples, limit=limit)
+    activations = sum(tensor.size_bytes for name, tensor in float_graph.tensors.items() if name not in float_graph.constants)
+    size = samples_in_memory(activations, limit=limit)
+    inputs = first_batches(float_graph, samples, limit=limit, size=size)
     tallies = _tallies(float_graph, integer, inputs)
     found = []
     for node in _shared(float_graph, integer):

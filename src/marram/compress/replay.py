@@ -15,7 +15,7 @@ from marram.compress.folding import fold
 from marram.compress.layer_damage import decibels
 from marram.compress.quantisation import InputQuantisation, quantise_by_ranges
 from marram.compress.recurrence import unroll
-from marram.compress.stepping import bounded_batches, run_quantised
+from marram.compress.stepping import first_batches, run_quantised
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph
 from marram.core.ports import Progress
@@ -218,7 +218,7 @@ def closeness(float_graph: Graph, samples: Samples, *, limit: int = 512) -> Call
         samples: float32 samples that are not of the test set.
         limit: the most samples that are used.
     """
-    inputs = bounded_batches(float_graph, samples, limit=limit)
+    inputs = first_batches(float_graph, samples, limit=limit, size=limit)
     prepared = prepare(float_graph)
     exact: list[tuple[Array, ...]] = [run(prepared, values) for values in inputs]
 

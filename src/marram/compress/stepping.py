@@ -13,20 +13,25 @@ from marram.model.reference import interpret
 
 Values = dict[str, Array]
 
+_MEMORY_BYTES = 512 << 20
 
-def bounded_batches(graph: Graph, samples: Samples, *, limit: int, budget_bytes: int = 256 << 20) -> list[Values]:
-    """The first samples, in batches by input name, at most ``limit`` and only as many as the activations' memory allows."""
-    per_sample = sum(tensor.size_bytes for name, tensor in graph.tensors.items() if name not in graph.constants)
-    count = max(1, min(limit, budget_bytes // max(per_sample, 1)))
+
+def first_batches(graph: Graph, samples: Samples, *, limit: int, size: int = 32) -> list[Values]:
+    """The first ``limit`` samples, in batches by input name; an array is cut into batches of ``size``."""
     taken: list[Values] = []
-    left = count
-    for batch in batches(graph, samples, size=count):
+    left = limit
+    for batch in batches(graph, samples, size=min(size, limit)):
         values = {name: np.asarray(array)[:left] for name, array in named(graph, batch).items()}
         taken.append(values)
         left -= len(next(iter(values.values())))
         if left <= 0:
             break
     return taken
+
+
+def samples_in_memory(bytes_per_sample: int, *, limit: int) -> int:
+    """How many samples, at least one and at most ``limit``, fit into the memory that a pass may take."""
+    return max(1, min(limit, _MEMORY_BYTES // max(bytes_per_sample, 1)))
 
 
 def run_node(graph: Graph, node: Node, values: Values) -> tuple[Array, ...]:
