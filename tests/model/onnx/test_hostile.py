@@ -263,3 +263,17 @@ def test_an_opaque_model_keeps_the_bytes_and_names_what_is_missing(tmp_path):
 def test_what_is_read_is_legal_onnx_in_the_first_place():
     onnx.checker.check_model(onnx.load_from_string(write(small())))
     assert read(write(small())).inputs == ("x",)
+
+
+@pytest.mark.parametrize("operator", ["Relu", "Flatten", "Softmax", "Transpose"])
+def test_long_chains_of_one_name_take_bounded_time(operator):
+    chain = [helper.make_node(operator, [f"t{i}"], [f"t{i + 1}"], name="same") for i in range(2000)]
+    start = time.monotonic()
+    graph = read(model(chain, inputs=[("t0", (1, 4))], outputs=["t2000"]).SerializeToString())
+    assert time.monotonic() - start < 10
+    assert graph.outputs == ("t2000",)
+
+
+def test_too_many_nodes_are_refused():
+    chain = [helper.make_node("Relu", [f"t{i}"], [f"t{i + 1}"]) for i in range(10_001)]
+    refused(model(chain, inputs=[("t0", (1, 4))], outputs=["t10001"]), "10001 nodes")

@@ -19,6 +19,8 @@ from marram.model.layout.rules import Form, Sides, bound_form, form_from_input, 
 _CALL = 256
 """What one more node costs, in elements moved."""
 _ROUNDS = 12
+_BUDGET = 2_000_000
+"""Tensors and nodes that a search may touch; past it the labels found so far stand. A net of 1,000 nodes needs far less."""
 _RANK_CHANGING = (ops.Reshape, ops.Mean, ops.Sum)
 
 
@@ -48,6 +50,8 @@ class Assignment:
         self.free_inputs = frozenset() if first else reshapes_before_dense(graph)
         self.free_outputs = frozenset() if first else reshapes_after_dense(graph)
         self.forms = [self._form(index) for index in range(len(graph.nodes))]
+        self.outputs = frozenset(graph.outputs)
+        self.spent = 0
 
     def search(self) -> None:
         """Improve the labels until no single flood makes the whole cheaper."""
@@ -88,9 +92,12 @@ class Assignment:
         """Flood a label from a tensor; keep it if that is cheaper."""
         if not self._relabels(name, label):
             return False
+        if self.spent > _BUDGET:
+            return False
         flooded = self._flood(name, label)
         touched = {i for tensor in flooded for i in (*self.readers[tensor], *self._written_by(tensor))}
         near = {t for i in touched for t in (*self.graph.nodes[i].inputs, *self.graph.nodes[i].outputs) if t}
+        self.spent += len(touched) + len(near)
         before = sum(map(self._cost, near))
         old_labels = {tensor: self.labels[tensor] for tensor in flooded}
         old_forms = {i: self.forms[i] for i in touched}
@@ -150,7 +157,7 @@ class Assignment:
                     if index in self.free_inputs and conversion(held, label)[0] == 0:
                         continue
                     wanted.add(label)
-        if name in self.graph.outputs:
+        if name in self.outputs:
             wanted.add(identity(len(shape)))
         total = sum(_moved(shape, held, label) for label in wanted)
         for index in self._written_by(name):

@@ -35,11 +35,13 @@ def reshapes_after_dense(graph: Graph) -> frozenset[int]:
 def fold_flattening(graph: Graph) -> Graph:
     """The graph with transposes before such flattens, and after such unflattens, folded into the weights."""
     for fold in (_fold_before, _fold_after):
-        index = 0
-        while index < len(graph.nodes):
-            folded = fold(graph, graph.nodes[index]) if isinstance(graph.nodes[index].op, ops.Transpose) else None
-            graph = graph if folded is None else folded
-            index += 1 if folded is None else 0
+        readers, writers = consumers(graph), producers(graph)
+        for turn in [node for node in graph.nodes if isinstance(node.op, ops.Transpose)]:
+            current = writers[turn.outputs[0]]  # the nodes around it may have changed since
+            folded = fold(graph, current, readers, writers)
+            if folded is not None:
+                graph = folded
+                readers, writers = consumers(graph), producers(graph)
     return graph
 
 
@@ -59,19 +61,19 @@ def _unflattens(graph: Graph, node: Node) -> bool:
 
 def _dense_readers(graph: Graph, name: str, readers: dict[str, list[Node]]) -> list[Node] | None:
     """All the Dense nodes that read a tensor, None if anything else does."""
-    if name in graph.outputs or not readers[name]:
-        return None
     found: list[Node] = []
-    for node in readers[name]:
-        if isinstance(node.op, ops.Dense) and node.inputs[1] in graph.constants:
-            found.append(node)
-        elif isinstance(node.op, POINTWISE):
-            behind = _dense_readers(graph, node.outputs[0], readers)
-            if behind is None:
-                return None
-            found.extend(behind)
-        else:
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        if current in graph.outputs or not readers[current]:
             return None
+        for node in readers[current]:
+            if isinstance(node.op, ops.Dense) and node.inputs[1] in graph.constants:
+                found.append(node)
+            elif isinstance(node.op, POINTWISE):
+                waiting.append(node.outputs[0])
+            else:
+                return None
     return found
 
 
@@ -87,10 +89,9 @@ def _dense_writer(graph: Graph, name: str, writers: dict[str, Node], readers: di
     return None
 
 
-def _fold_before(graph: Graph, turn: Node) -> Graph | None:
+def _fold_before(graph: Graph, turn: Node, readers: dict[str, list[Node]], _writers: dict[str, Node]) -> Graph | None:
     """Transpose, flatten, Dense -> flatten, Dense of other columns."""
     assert isinstance(turn.op, ops.Transpose)
-    readers = consumers(graph)
     following = readers[turn.outputs[0]]
     if len(following) != 1 or turn.outputs[0] in graph.outputs or turn.op.permutation[0] != 0:
         return None
@@ -104,10 +105,9 @@ def _fold_before(graph: Graph, turn: Node) -> Graph | None:
     return _with_weights(graph, nodes, dense, lambda position, value: value[:, order] if position == 1 else value)
 
 
-def _fold_after(graph: Graph, turn: Node) -> Graph | None:
+def _fold_after(graph: Graph, turn: Node, readers: dict[str, list[Node]], writers: dict[str, Node]) -> Graph | None:
     """Dense, unflatten, Transpose -> Dense of other rows, unflatten."""
     assert isinstance(turn.op, ops.Transpose)
-    readers, writers = consumers(graph), producers(graph)
     unflatten = writers.get(turn.inputs[0])
     if unflatten is None or not _unflattens(graph, unflatten) or turn.op.permutation[0] != 0:
         return None

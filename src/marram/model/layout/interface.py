@@ -11,6 +11,9 @@ from marram.core.graph import Graph, Node, Tensor, fresh_name, with_nodes
 from marram.model.layout.cancelling import cancel_transposes, transposed_elements
 from marram.model.layout.permutations import channels_first, invert, permute
 
+_MOST_TURNED = 16
+"""Inputs or outputs that are tried; each try is a whole search."""
+
 
 def channels_last_inputs(graph: Graph) -> Graph:
     """The graph whose (N,C,H,W) or (N,C,T) inputs are taken channels last, each where that saves transposes.
@@ -32,7 +35,7 @@ def channels_last_outputs(graph: Graph) -> Graph:
 
 def _turned(graph: Graph, names: tuple[str, ...], turn: Callable[[Graph, str], Graph]) -> Graph:
     best = cancel_transposes(graph)
-    for name in dict.fromkeys(names):
+    for name in tuple(dict.fromkeys(names))[:_MOST_TURNED]:
         if len(best.tensors[name].shape) < 3 or (name in best.inputs and name in best.outputs):
             continue
         tried = cancel_transposes(turn(best, name))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from msgspec.structs import replace
 
 from marram.core import operators as ops
@@ -26,19 +28,14 @@ _CHAIN = ((ops.Add, -1.0), (ops.Mul, 1 / 3), (ops.Relu6, None), (ops.Mul, 3.0), 
 def fuse_activations(graph: Graph) -> Graph:
     """The graph with each Relu and Relu6 taken into the operator before it."""
     kinds: dict[type, Activation] = {ops.Relu: "relu", ops.Relu6: "relu6"}
-    for node in graph.nodes:
-        if type(node.op) in kinds:
-            graph = _fused(graph, node.inputs[0], node, kinds[type(node.op)])
-    return graph
+    return _fused(graph, [(n.inputs[0], n, kinds[type(n.op)]) for n in graph.nodes if type(n.op) in kinds])
 
 
 def fuse_clips(graph: Graph) -> Graph:
     """The graph with each clip between -1 and 1 taken into the operator before it."""
-    for node in graph.nodes:
-        if isinstance(node.op, ops.Add):
-            source = _clipped(graph, node)
-            graph = graph if source is None else _fused(graph, source, node, "relu_n1_to_1")
-    return graph
+    writers, readers = producers(graph), consumers(graph)
+    found = [(_clipped(graph, node, writers, readers), node) for node in graph.nodes if isinstance(node.op, ops.Add)]
+    return _fused(graph, [(source, node, "relu_n1_to_1") for source, node in found if source is not None])
 
 
 def fuse_betas(graph: Graph) -> Graph:
@@ -64,21 +61,24 @@ def _factor(graph: Graph, node: Node) -> float | None:
     return float(value.reshape(())) if value is not None and value.size == 1 and value.dtype.kind == "f" and same else None
 
 
-def _fused(graph: Graph, source: str, last: Node, activation: Activation) -> Graph:
-    """The graph in which the writer of ``source`` gives what ``last`` gave, with the activation, if it can."""
-    before = producers(graph).get(source)
-    if before is None or not isinstance(before.op, _FUSABLE) or before.op.activation != "none":
-        return graph
-    if len(consumers(graph)[source]) != 1 or source in graph.outputs:
-        return graph
-    joined = replace(before, op=replace(before.op, activation=activation), outputs=last.outputs)
-    nodes = [joined if node is before else node for node in graph.nodes if node is not last]
+def _fused(graph: Graph, wanted: Sequence[tuple[str, Node, Activation]]) -> Graph:
+    """The graph in which the writer of each source gives what the last node gave, with the activation, where it can."""
+    writers, readers = producers(graph), consumers(graph)
+    changed: dict[str, Node] = {}
+    gone: set[str] = set()
+    for source, last, activation in wanted:
+        before = writers.get(source)
+        if before is None or not isinstance(before.op, _FUSABLE) or before.op.activation != "none" or before.name in changed:
+            continue
+        if len(readers[source]) == 1 and source not in graph.outputs and before.name not in gone:
+            changed[before.name] = replace(before, op=replace(before.op, activation=activation), outputs=last.outputs)
+            gone.add(last.name)
+    nodes = [changed.get(node.name, node) for node in graph.nodes if node.name not in gone]
     return with_nodes(graph, _needed(nodes, graph.outputs))
 
 
-def _clipped(graph: Graph, last: Node) -> str | None:
+def _clipped(graph: Graph, last: Node, writers: Mapping[str, Node], readers: Mapping[str, list[Node]]) -> str | None:
     """What a clip between -1 and 1 that ends in this node reads."""
-    writers, readers = producers(graph), consumers(graph)
     node: Node | None = last
     for kind, number in _CHAIN:
         if node is None or type(node.op) is not kind:

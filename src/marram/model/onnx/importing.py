@@ -28,6 +28,16 @@ def _moves(op: Operator) -> bool:
     return isinstance(op, _MOVING) or (isinstance(op, ops.Resize) and op.method == "nearest")
 
 
+def _numbered(taken: dict[str, object], counts: dict[str, int], wanted: str) -> str:
+    """``fresh_name``, taken at once, in a time that does not grow with the number of equal wishes."""
+    name = wanted
+    while name in taken:
+        counts[wanted] = counts.get(wanted, 0) + 1
+        name = f"{wanted}_{counts[wanted]}"
+    taken[name] = None
+    return name
+
+
 class Stored(NamedTuple):
     """A constant of integers that stand for reals."""
 
@@ -60,6 +70,7 @@ class Import:
         self.nodes: list[Node] = []
         self.taken: dict[str, object] = dict.fromkeys((name for node in contents.nodes for name in node.outputs), None)
         self.node_names: dict[str, object] = {}
+        self.counts: dict[str, int] = {}  # how far the numbers behind each wanted name have come
         self.bytes_left = 16 * contents.size_bytes + 2**22
         for value in contents.inputs:
             self._open(value)
@@ -82,9 +93,7 @@ class Import:
 
     def fresh(self, wanted: str) -> str:
         """A tensor name that nothing has."""
-        name = fresh_name(self.taken, wanted)
-        self.taken[name] = None
-        return name
+        return _numbered(self.taken, self.counts, wanted)
 
     def add_constant(self, wanted: str, value: Array, quantisation: Quantisation | None = None) -> str:
         """A constant of the Graph; reals become float32."""
@@ -339,8 +348,7 @@ class Site:
                 self.state.tensors[name] = replace(source, name=name, shape=shape)
             else:
                 self.state.tensors[name] = Tensor(name=name, shape=shape)
-        name = fresh_name(self.state.node_names, self.node.name)
-        self.state.node_names[name] = None
+        name = _numbered(self.state.node_names, self.state.counts, self.node.name)
         self.state.nodes.append(Node(name=name, op=op, inputs=tuple(inputs), outputs=outputs))
 
     def transposed(self, tensor: str, permutation: Label) -> str:

@@ -38,7 +38,7 @@ READERS = {
     **quantising.READERS,
 }
 _ALWAYS_KNOWN = frozenset({"Constant", "Shape", "Size"})
-_LARGEST_NODE_COUNT = 100_000
+_LARGEST_NODE_COUNT = 10_000
 
 
 def read(source: Path | bytes, *, name: str | None = None) -> Graph:
