@@ -7,9 +7,10 @@ import onnx
 import onnxruntime
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from tests.model.graphs import INTEGER_OPERATORS, float_graphs, integer_graphs, samples
+from tests.model.graphs import INTEGER_OPERATORS, affine, float_graphs, integer_graphs, samples
 
 from marram.core import operators as ops
+from marram.core.graph import Graph, Node, Tensor
 from marram.model.onnx import read, write
 from marram.model.reference import interpret
 from marram.model.spec import verify
@@ -83,3 +84,47 @@ def test_one_integer_operator_is_within_a_step_of_the_runtime(graph, seed):
     for optimised in (False, True):
         for got, expected in zip(run(write(graph), graph, inputs, optimised=optimised), want, strict=True):
             assert np.abs(got.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_published_models_are_the_same_read_back(shared_data):
+    """On top of the generated graphs: each MLPerf Tiny file that is there, through ONNX and back."""
+    from marram.model.tflite import read as read_tflite
+
+    folder = shared_data and shared_data / "mlperf_tiny"
+    for path in sorted(folder.glob("*.tflite")) if folder else ():
+        graph = read_tflite(path)
+        again = read(write(graph))
+        inputs = samples(graph, 1, seed=11)
+        for got, want in zip(interpret(again, inputs), interpret(graph, inputs), strict=True):
+            if want.dtype == np.int8:
+                np.testing.assert_array_equal(got, want, err_msg=path.name)
+            else:
+                close(got, want)
+
+
+def test_an_operator_that_the_runtime_takes_alone_is_fused():
+    """A dense layer of integers becomes one QGemm, a convolution one QLinearConv: nothing of them stays float."""
+    import tempfile
+    from pathlib import Path
+
+    rng = np.random.default_rng(0)
+    shapes = {"x": (1, 6, 6, 4), "a": (1, 6, 6, 8), "m": (1, 8), "y": (1, 3)}
+    zeros = {"x": 3, "a": -128, "m": -128, "y": 5}  # what follows a relu has its zero at the end, as calibration gives it
+    tensors = {n: Tensor(name=n, shape=s, dtype="int8", quantisation=affine(0.05, zeros[n])) for n, s in shapes.items()}
+    constants = {name: rng.integers(-127, 128, shape).astype(np.int8) for name, shape in (("w", (8, 3, 3, 4)), ("f", (3, 8)))}
+    for name, value in constants.items():
+        tensors[name] = Tensor(name=name, shape=value.shape, dtype="int8", quantisation=affine(0.01))
+    nodes = (
+        Node(name="conv", op=ops.Conv2D(padding=(1, 1, 1, 1), activation="relu"), inputs=("x", "w", ""), outputs=("a",)),
+        Node(name="mean", op=ops.Mean(axes=(1, 2)), inputs=("a",), outputs=("m",)),
+        Node(name="head", op=ops.Dense(), inputs=("m", "f", ""), outputs=("y",)),
+    )
+    graph = Graph(name="g", inputs=("x",), outputs=("y",), tensors=tensors, constants=constants, nodes=nodes)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        onnxruntime.InferenceSession(write(graph), options, providers=["CPUExecutionProvider"])
+        kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    assert {"QLinearConv", "QGemm"} <= set(kinds)
+    assert {"Conv", "Gemm", "FusedConv", "FusedGemm"}.isdisjoint(kinds)
