@@ -83,6 +83,16 @@ def test_the_count_of_samples_is_bounded(sketch, samples_of):
     assert damage(graph, whole, [samples[:15], samples[15:]], limit=20) == damage(graph, whole, samples[:20])
 
 
+def test_more_samples_than_the_reference_takes_at_once(sketch, samples_of):
+    graph = net(sketch)
+    samples = samples_of(graph, 150)["x0"]
+    whole = quantise(graph, samples)
+    together, apart = damage(graph, whole, samples), damage(graph, whole, [samples[:70], samples[70:]])
+    for one, other in zip(together, apart, strict=True):
+        assert one.sqnr_db == pytest.approx(other.sqnr_db)
+        assert (one.low, one.high, one.saturated) == (other.low, other.high, other.saturated)
+
+
 def test_decibels():
     assert decibels(100, 1) == pytest.approx(20)
     assert decibels(1, 0) == math.inf

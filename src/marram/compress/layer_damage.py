@@ -102,19 +102,29 @@ def _tallies(float_graph: Graph, integer: Graph, inputs: list[Values]) -> dict[s
     wanted = {node.outputs[0] for node in _shared(float_graph, integer)}
     tallies = {name: _Tally() for name in wanted}
     for values in inputs:
-        exact: Values = {}
+        exact = _observed(float_graph, values, wanted)
+        places = dict.fromkeys(wanted, 0)
 
-        def keep(name: str, array: Array, exact: Values = exact) -> None:
-            if name in wanted:
-                exact[name] = array
+        def compare(name: str, array: Array, exact: Values = exact, places: dict[str, int] = places) -> None:
+            if name in wanted:  # the integer run may come in other blocks of samples than the float one
+                start = places[name]
+                places[name] = start + len(array)
+                _count(tallies[name], integer, name, exact[name][start : start + len(array)], array)
 
-        def compare(name: str, array: Array, exact: Values = exact) -> None:
-            if name in wanted:
-                _count(tallies[name], integer, name, exact.pop(name), array)
-
-        interpret(float_graph, values, observe=keep)
         interpret(integer, to_inputs(integer, values), observe=compare)
     return tallies
+
+
+def _observed(graph: Graph, values: Values, wanted: set[str]) -> Values:
+    """The values of some tensors for a batch, whatever blocks they are computed in."""
+    blocks: dict[str, list[Array]] = {name: [] for name in wanted}
+
+    def keep(name: str, array: Array) -> None:
+        if name in wanted:
+            blocks[name].append(array)
+
+    interpret(graph, values, observe=keep)
+    return {name: np.concatenate(parts) for name, parts in blocks.items()}
 
 
 def _count(tally: _Tally, integer: Graph, name: str, exact: Array, whole: Array) -> None:

@@ -9,7 +9,15 @@ import numpy as np
 
 from marram.compress.replay import describe
 from marram.core.recipe import Recipe
-from marram.report import plots
+from marram.report.plots import (
+    accuracy_bars,
+    class_balance,
+    confusion_matrix,
+    latency_curves,
+    layer_damage,
+    pareto,
+    training_curve,
+)
 from marram.report.record import BuildResult, TargetResult
 from marram.report.wording import figure_text, limit_text
 
@@ -84,21 +92,21 @@ def _plots(result: BuildResult) -> dict[str, Any]:
         "training": "",
     }
     if rows := _accuracy_rows(result):
-        drawn["accuracy"] = plots.accuracy_bars(rows, promised=_promised(first, "accuracy_min"))
+        drawn["accuracy"] = accuracy_bars(rows, promised=_promised(first, "accuracy_min"))
     if points := _pareto_points(result):
-        drawn["pareto"] = plots.pareto(points, x_label="size of the program, KiB")
+        drawn["pareto"] = pareto(points, x_label="size of the program, KiB")
     if result.labels:
-        drawn["balance"] = plots.class_balance(result.labels, [(part.name, part.per_class) for part in result.data.parts])
+        drawn["balance"] = class_balance(result.labels, [(part.name, part.per_class) for part in result.data.parts])
     if first.evidence.confusion is not None:
-        drawn["confusion"] = plots.confusion_matrix(np.array(first.evidence.confusion), result.labels)
+        drawn["confusion"] = confusion_matrix(np.array(first.evidence.confusion), result.labels)
     if result.damage:
         drawn["damage"] = _damage_plot(result)
     curves = [(attempt.title, attempt.calls_us) for attempt in first.attempts if attempt.calls_us]
     if curves:
         budget = _promised(first, "latency_ms")
-        drawn["latency"] = plots.latency_curves(curves, promised_us=None if budget is None else 1000 * budget)
+        drawn["latency"] = latency_curves(curves, promised_us=None if budget is None else 1000 * budget)
     if result.model.history:
-        drawn["training"] = plots.training_curve(result.model.history)
+        drawn["training"] = training_curve(result.model.history)
     return {name: _markup(svg) for name, svg in drawn.items()}
 
 
@@ -128,7 +136,7 @@ def _pareto_points(result: BuildResult) -> list[tuple[str, float, float, bool]]:
 
 
 def _damage_plot(result: BuildResult) -> str:
-    return plots.layer_damage(
+    return layer_damage(
         [row.node for row in result.damage],
         [min(row.sqnr_db, 99.0) for row in result.damage],
         [row.accuracy for row in result.damage],
