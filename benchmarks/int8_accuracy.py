@@ -244,6 +244,8 @@ def measure(name: str, arguments: argparse.Namespace) -> list[dict[str, object]]
             runs[peer_name] = lambda peer=peer: (peer(fold(graph), calibration, material.test), "")
     rows = []
     for method, run in runs.items():
+        if arguments.only not in method:
+            continue
         started = time.monotonic()
         file = "".join(c if c.isalnum() else "_" for c in method) + ".json"
         key = digest([base, method, candidates() if method.startswith("marram") else None, arguments.revision])
@@ -288,6 +290,7 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--calibration", type=int, default=256, help="calibration samples, the same for everyone")
     parser.add_argument("--no-peers", dest="peers", action="store_false")
+    parser.add_argument("--only", default="", help="only methods whose name holds this text")
     parser.add_argument("--revision", default="", help="any text; another one computes everything anew")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     arguments = parser.parse_args()
