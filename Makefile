@@ -28,7 +28,7 @@ demo: $(READY) ## The main job on real input: the watch recordings of ten people
 
 test: $(READY) ## All tests but the long campaigns
 	scripts/system-packages browser
-	$(BIN)/python -m pytest -n $(JOBS) -m 'not soak' --shared-data $(SHARED)
+	$(BIN)/python -m pytest -n $(JOBS) -m 'not soak' --shared-data=$(SHARED)
 
 check: $(READY) ## Lint, types, architecture
 	$(BIN)/ruff check .
@@ -41,7 +41,7 @@ fix: $(READY) ## Let ruff repair and format what it can
 	$(BIN)/ruff format .
 
 soak: $(READY) ## Long campaigns: fuzzing, thousands of random graphs, killed builds
-	$(BIN)/python -m pytest -m soak --shared-data $(SHARED)
+	$(BIN)/python -m pytest -m soak --shared-data=$(SHARED)
 
 bench: $(READY) ## Every figure that the README claims, peers beside ours (resumes; results in .bench/)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'

@@ -32,8 +32,8 @@ class Shrunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def shrink(order: Order, graph: Graph, gathered: Gathered) -> Shrunk:
     """Quantise a float Graph by the best of the recipes that the contract allows.
 
-    The choice looks at the validation part only: at equal rounding noise the accuracy of a few hundred samples says
-    less about the test part than how close the outputs stay.
+    The choice looks at validation and calibration samples only. It goes by how close the outputs stay to the float model's:
+    the accuracies of recipes on a few hundred samples differ by less than their own noise.
     """
     section, progress = order.contract.compress, order.progress
     inputs = (digest(graph), section, gathered.preprocess, digest(gathered.calibration), gathered.validation.digest)
@@ -45,7 +45,7 @@ def shrink(order: Order, graph: Graph, gathered: Gathered) -> Shrunk:
             graph,
             allowed(section),
             gathered.calibration,
-            closeness(fold(graph), samples),
+            closeness(fold(graph), np.concatenate([samples, gathered.calibration])),
             input_quantisation=quantisation,
             progress=lambda what, part: progress(f"compression: {what}", 0.8 * part),
         )
@@ -55,7 +55,7 @@ def shrink(order: Order, graph: Graph, gathered: Gathered) -> Shrunk:
         trials = tuple(RecipeTrial(recipe=tried.recipe, closeness_db=tried.score) for tried in choice.tried)
         return Shrunk(folded=fold(graph), integer=choice.graph, recipe=choice.recipe, trials=trials, damage=lost)
 
-    return order.cache.stage("compression", 1, inputs, Shrunk, make)
+    return order.cache.stage("compression", 2, inputs, Shrunk, make)
 
 
 def allowed(section: CompressSection) -> tuple[Recipe, ...]:

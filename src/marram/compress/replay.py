@@ -12,7 +12,6 @@ from marram.compress.bias_correction import correct_bias
 from marram.compress.calibration import Samples, Statistics, ranges, scores, statistics
 from marram.compress.equalisation import equalise
 from marram.compress.folding import fold
-from marram.compress.layer_damage import decibels
 from marram.compress.quantisation import InputQuantisation, quantise_by_ranges
 from marram.compress.recurrence import unroll
 from marram.compress.stepping import first_batches, run_quantised
@@ -210,8 +209,13 @@ def best(
     return Choice(recipe=chosen[2], graph=chosen[3], score=chosen[0], tried=tuple(tried))
 
 
-def closeness(float_graph: Graph, samples: Samples, *, limit: int = 512) -> Callable[[Graph], float]:
-    """A score for ``best``: the signal-to-noise ratio in decibels of a graph's outputs against the float graph's.
+def closeness(float_graph: Graph, samples: Samples, *, limit: int = 1024) -> Callable[[Graph], float]:
+    """A score for ``best``: how close a graph's outputs stay to the float graph's, in decibels.
+
+    The signal-to-noise ratio of each sample's output, less its mean over the last axis, averaged over samples. Each sample
+    counts alike, for what flips an answer is noise beside a small difference between scores, and in a ratio over all
+    samples together those with large scores drown the others. The mean does not count, since adding one number to all
+    scores changes no answer; outputs of one element are taken as they are.
 
     Args:
         float_graph: the Graph before quantisation.
@@ -223,11 +227,25 @@ def closeness(float_graph: Graph, samples: Samples, *, limit: int = 512) -> Call
     exact: list[tuple[Array, ...]] = [run(prepared, values) for values in inputs]
 
     def score(graph: Graph) -> float:
-        signal = noise = 0.0
-        for values, wanted in zip(inputs, exact, strict=True):
-            for (_, given), real in zip(run_quantised(graph, values), wanted, strict=True):
-                signal += float((real.astype(np.float64) ** 2).sum())
-                noise += float(((real.astype(np.float64) - given) ** 2).sum())
-        return min(decibels(signal, noise), 200.0)
+        ratios = [
+            _ratios(real, given)
+            for values, wanted in zip(inputs, exact, strict=True)
+            for (_, given), real in zip(run_quantised(graph, values), wanted, strict=True)
+        ]
+        return float(np.concatenate(ratios).mean())
 
     return score
+
+
+_CLOSEST_DB = 120.0
+"""A sample's ratio counts up to here: what is exact by chance must not outweigh the others."""
+
+
+def _ratios(real: Array, given: Array) -> Array:
+    """Signal-to-noise ratio of each sample in decibels: (N,) float64."""
+    signal, noise = real.astype(np.float64), real.astype(np.float64) - given
+    if real.shape[-1] > 1:
+        signal, noise = (values - values.mean(axis=-1, keepdims=True) for values in (signal, noise))
+    powers = [(values.reshape(len(real), -1) ** 2).sum(axis=1) for values in (signal, noise)]
+    tiny = np.finfo(np.float64).tiny
+    return np.clip(10 * np.log10((powers[0] + tiny) / (powers[1] + tiny)), -_CLOSEST_DB, _CLOSEST_DB)

@@ -39,7 +39,7 @@ class ModelSummary(_Part, frozen=True, kw_only=True):
 
 
 class RecipeTrial(_Part, frozen=True, kw_only=True):
-    """One recipe tried: how close its outputs stay to the float model's on validation samples, in dB."""
+    """One recipe tried: how close its outputs stay to the float model's on validation and calibration samples, in dB."""
 
     recipe: Recipe
     closeness_db: float
