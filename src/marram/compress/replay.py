@@ -118,12 +118,15 @@ def _observed(state: _State, calibration: Samples, seen: _Seen) -> tuple[Graph, 
 def describe(decision: Decision) -> str:
     """A decision in a few words, for instance ``quantise(calibration=percentile, percentile=99.9)``."""
     fields = {name: getattr(decision, name) for name in decision.__struct_fields__}
-    shown = ", ".join(f"{name}={value}" for name, value in fields.items() if name != "percentile" or _uses_percentile(decision))
+    shown = ", ".join(f"{name}={value}" for name, value in fields.items() if _is_told(decision, name, value))
     return f"{type(decision).__name__.lower()}({shown})" if shown else type(decision).__name__.lower()
 
 
-def _uses_percentile(decision: Decision) -> bool:
-    return isinstance(decision, Quantise) and decision.calibration == "percentile"
+def _is_told(decision: Decision, name: str, value: object) -> bool:
+    """Whether a field says anything: a percentile does only where it is used, an empty list never."""
+    if name == "percentile":
+        return isinstance(decision, Quantise) and decision.calibration == "percentile"
+    return value != ()
 
 
 def diff(a: Recipe, b: Recipe) -> tuple[str, ...]:
