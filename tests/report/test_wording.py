@@ -27,11 +27,9 @@ def test_figures(given: Figure, text: str) -> None:
     assert figure_text(given) == text
 
 
-def test_limits_are_said_as_the_contract_states_them() -> None:
-    drop = figure("accuracy_drop", "share", 0.0)
-    assert (
-        limit_text(Verdict(subject="t", promise="accuracy_drop_max", limit=0.02, unit="share", figure=drop, kept=True))
-        == "2.00 pt"
-    )
-    size = figure("size_bytes", "B", 1.0)
-    assert limit_text(Verdict(subject="t", promise="size_kib", limit=64, unit="KiB", figure=size, kept=True)) == "64.00 KiB"
+@pytest.mark.parametrize(
+    ("name", "unit", "limit", "text"), [("accuracy_drop", "share", 0.02, "2.00 pt"), ("size_bytes", "KiB", 64.0, "64.00 KiB")]
+)
+def test_limits_are_said_as_the_contract_states_them(name: str, unit: str, limit: float, text: str) -> None:
+    verdict = Verdict(subject="t", promise="p", limit=limit, unit=unit, figure=figure(name, unit, 0.0), kept=True)
+    assert limit_text(verdict) == text
