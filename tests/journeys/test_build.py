@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 from tests.journeys.conftest import answer, marram
 
 import marram as package
+from marram.core.codec import decode
 from marram.core.errors import IntegrityError, UserError
+from marram.core.evidence import Evidence
 
 
 def test_build_makes_a_bundle_a_report_and_a_table(built_project: Path) -> None:
@@ -93,7 +96,21 @@ def test_two_builds_of_equal_projects_differ_in_nothing_but_their_key(project: P
     assert contract == (built_project / "marram.toml").read_text()
     result = package.build(project)
     assert result.targets[0].precision == "int8"
-    assert (project / "dist" / "here.mrm").read_bytes() == (built_project / "dist" / "here.mrm").read_bytes()
+    assert differing_members(project, built_project) == {}
+
+
+def differing_members(one: Path, other: Path) -> dict[str, tuple[object, object]]:
+    """Members of two bundles that are not equal; the bundles must be equal too if none is."""
+    files = [folder / "dist" / "here.mrm" for folder in (one, other)]
+    first, second = (zipfile.ZipFile(path) for path in files)
+    assert first.namelist() == second.namelist()
+    pairs = {name: (first.read(name), second.read(name)) for name in first.namelist()}
+    found: dict[str, tuple[object, object]] = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    if "evidence.msgpack" in found:
+        shown = [decode(data, Evidence) for data in pairs["evidence.msgpack"]]
+        found["evidence.msgpack"] = (shown[0], shown[1])
+    assert found or files[0].read_bytes() == files[1].read_bytes()
+    return found
 
 
 def test_verify_proves_the_bundle_again(built_project: Path) -> None:
@@ -176,5 +193,6 @@ def test_damaged_cache_is_made_again(built_project: Path, tmp_path: Path) -> Non
             path.write_bytes(path.read_bytes()[:-1])
     (folder / ".marram" / "result.mp").write_bytes(b"nonsense")
     result = package.build(folder)
-    assert not any(stage.cached for stage in result.stages)
+    ran = [stage.name for stage in result.stages if not stage.cached]
+    assert set(ran) == {stage.name for stage in result.stages}
     assert result.lineage["model"] == package.build(built_project).lineage["model"]
