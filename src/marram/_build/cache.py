@@ -68,10 +68,12 @@ class Cache:
             raise Plan(name)
         self._announce(name)
         start = time.perf_counter()
-        value = make()
-        self._write(key, encode(value))
+        data = encode(make())
+        self._write(key, data)
         self.records.append(StageRecord(name=name, key=key, cached=False, seconds=time.perf_counter() - start))
-        return value
+        # what was made now is handed on as it will be read later (a whole number in a field of reals becomes a real),
+        # or a build that was interrupted would not end in the same bytes
+        return decode(data, kind)
 
     def _path(self, key: str) -> Path:
         name = key.removeprefix("sha256:")
