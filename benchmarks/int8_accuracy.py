@@ -96,7 +96,8 @@ def _dataset(
 
 def fashion(_data: Path, out: Path) -> Material:
     folder = fashion_images(out / "fashion", cache=out / "cache")
-    return _dataset(folder, ImageInput(size_px=(28, 28), channels=1), out, by="given", test=0.1)
+    section = ImageInput(size_px=(28, 28), channels=1, mean=(0.5,), std=(0.25,))
+    return _dataset(folder, section, out, by="given", test=0.1)
 
 
 def watch(_data: Path, out: Path) -> Material:
@@ -162,6 +163,9 @@ def float_graph(name: str, task: Task, material: Material, arguments: argparse.N
     import torch
 
     weights = arguments.out / task.weights
+    if name != "cifar10":  # other training samples, other weights: a changed reader or preprocessing must not meet old ones
+        mark = digest([digest(material.training), digest(material.training_targets)]).removeprefix("sha256:")[:8]
+        weights = weights.with_stem(f"{weights.stem}-{mark}")
     if not weights.exists() and name == "cifar10":
         folder = str(arguments.out / "cifar10")
         script = str(Path(__file__).with_name("train_cifar10.py"))
