@@ -50,7 +50,8 @@ from marram.sense.feeding import feed
 _SEED = 0
 _CALLS = 1000
 _CURVE_POINTS = 201
-_GOLDEN_VECTORS = 16
+_GOLDEN_VECTORS = (4, 16)  # least and most
+_GOLDEN_BYTES = 32 << 10  # of raw samples, between these: a bundle travels over thin links
 _PROBE = (sys.executable, "-m", "marram.runtime.probe")
 _NO_LICENCE = "The project states no licence for this model.\n"
 
@@ -336,7 +337,9 @@ def _tolerance(parity: tuple[Parity, ...], outputs: tuple[Array, ...], program: 
 
 def _spread_samples(gathered: Gathered) -> Array:
     """Raw samples spread over the test part."""
-    count = min(_GOLDEN_VECTORS, len(gathered.test))
+    ((first, _),) = gathered.test.subset(np.arange(1)).batches(1)
+    least, most = _GOLDEN_VECTORS
+    count = min(max(least, min(most, _GOLDEN_BYTES // first.nbytes)), len(gathered.test))
     places = np.linspace(0, len(gathered.test) - 1, count).astype(np.int64)
     ((samples, _),) = gathered.test.subset(places).batches(count)
     return samples
