@@ -6,7 +6,8 @@ Four tasks: CIFAR-10 with ResNet-8, Fashion-MNIST and spoken digits with DS-CNN,
 models are trained here once (CIFAR-10 by ``train_cifar10.py``, hours) and kept in ``--out``. Every method gets the same
 float model, the same calibration samples (drawn from the training part) and the whole test part, which nothing else
 looks at: marram chooses its recipe on the calibration samples alone. A drop is float accuracy minus int8 accuracy in
-points, with the 95 % interval of a paired bootstrap over the test samples. Results are kept and not computed twice.
+points, with the 95 % interval of a paired bootstrap over the test samples. Three seeds decide weights, training, who is in
+the test part, and the calibration samples (CIFAR-10: the last alone). Results are kept and not computed twice.
 Peers: ONNX Runtime's static quantiser, ai-edge-quantizer, NNCF (``pip install 'marram[bench]'``).
 """
 
@@ -59,7 +60,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """What is measured: where the data comes from, which zoo model, how it is trained."""
 
-    material: Callable[[Path, Path], Material]
+    material: Callable[[Path, Path, int], Material]
     model: str
     settings: TrainingSettings
     weights: str
@@ -72,11 +73,12 @@ def _dataset(
     *,
     by: str,
     test: float,
+    seed: int,
     validation: float = 0.1,
     pattern: str | None = None,
 ) -> Material:
     dataset = load(source, input_spec=section, split_by=by, pattern=pattern, cache=out / "cache")
-    parts = split(dataset, test_fraction=test, validation_fraction=validation, by=by, seed=0)
+    parts = split(dataset, test_fraction=test, validation_fraction=validation, by=by, seed=seed)
     arrays = []
     for indices in parts.parts:
         arrays += dataset.subset(indices).batches(len(indices)) if len(indices) else [(arrays[0][0][:0], arrays[0][1][:0])]
@@ -94,27 +96,27 @@ def _dataset(
     )
 
 
-def fashion(_data: Path, out: Path) -> Material:
+def fashion(_data: Path, out: Path, seed: int) -> Material:
     folder = fashion_images(out / "fashion", cache=out / "cache")
     section = ImageInput(size_px=(28, 28), channels=1, mean=(0.5,), std=(0.25,))
-    return _dataset(folder, section, out, by="given", test=0.1)
+    return _dataset(folder, section, out, by="given", test=0.1, seed=seed)
 
 
-def watch(_data: Path, out: Path) -> Material:
+def watch(_data: Path, out: Path, seed: int) -> Material:
     path = watch_recordings(out / "watch", cache=out / "cache")
     section = ImuInput(channels=("ax", "ay", "az", "gx", "gy", "gz"), rate_hz=50, window_s=4.0, stride_s=1.0)
-    return _dataset(path, section, out, by="subject", test=0.2)
+    return _dataset(path, section, out, by="subject", test=0.2, seed=seed)
 
 
-def digits(data: Path, out: Path) -> Material:
+def digits(data: Path, out: Path, seed: int) -> Material:
     section = AudioInput(rate_hz=8000, duration_s=1.0, mels=32)
     pattern = "{label}_{group}_{index}.wav"
-    found = _dataset(data / "fsdd.zip", section, out, by="group", test=0.3, validation=0.0, pattern=pattern)
+    found = _dataset(data / "fsdd.zip", section, out, by="group", test=0.3, seed=seed, validation=0.0, pattern=pattern)
     flat = {name: getattr(found, name)[..., 0] for name in ("training", "test")}  # (frames, mels)
     return msgspec.structs.replace(found, **flat)
 
 
-def cifar10(data: Path, out: Path) -> Material:
+def cifar10(data: Path, out: Path, _seed: int) -> Material:
     import train_cifar10
 
     arrays = train_cifar10.decode(data / "cifar10.zip", out / "cifar10" / "decoded.npz")
@@ -158,21 +160,21 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def float_graph(name: str, task: Task, material: Material, arguments: argparse.Namespace) -> Graph:
+def float_graph(name: str, task: Task, material: Material, seed: int, arguments: argparse.Namespace) -> Graph:
     """The trained float model; trained now if its weights are not there."""
     import torch
 
     weights = arguments.out / task.weights
     if name != "cifar10":  # other training samples, other weights: a changed reader or preprocessing must not meet old ones
         mark = digest([digest(material.training), digest(material.training_targets)]).removeprefix("sha256:")[:8]
-        weights = weights.with_stem(f"{weights.stem}-{mark}")
+        weights = weights.with_stem(f"{weights.stem}-{mark}" + (f"-seed{seed}" if seed else ""))
     if not weights.exists() and name == "cifar10":
         folder = str(arguments.out / "cifar10")
         script = str(Path(__file__).with_name("train_cifar10.py"))
         command = [sys.executable, script, "--data", str(arguments.data / "cifar10.zip"), "--out", folder]
         subprocess.run(command, check=True)
     shape = material.training.shape[1:]
-    model = zoo.make(task.model, input_shape=shape, classes=material.classes, seed=0)
+    model = zoo.make(task.model, input_shape=shape, classes=material.classes, seed=0 if name == "cifar10" else seed)
     if weights.exists():
         model.load_state_dict(torch.load(weights, weights_only=True))
     else:
@@ -180,7 +182,8 @@ def float_graph(name: str, task: Task, material: Material, arguments: argparse.N
         training = ArrayExamples(material.training, material.training_targets)
         held_out = ArrayExamples(material.validation, material.validation_targets)
         validation = held_out if len(held_out) else None
-        result = train(model, training, validation, task.settings, checkpoint=weights.with_suffix(".checkpoint"))
+        settings = msgspec.structs.replace(task.settings, seed=seed)
+        result = train(model, training, validation, settings, checkpoint=weights.with_suffix(".checkpoint"))
         say(f"{name}: validation accuracy {result.best_metric}")
         buffer = io.BytesIO()
         torch.save(model.state_dict(), buffer)
@@ -226,15 +229,18 @@ def interval(right: Array, exact: Array, *, seed: int = 0) -> tuple[float, float
     return 100 * change.mean(), float(low), float(high)
 
 
-def measure(name: str, arguments: argparse.Namespace) -> list[dict[str, object]]:
-    """The rows of one task."""
+def measure(name: str, seed: int, arguments: argparse.Namespace) -> list[dict[str, object]]:
+    """The rows of one task with one seed: of weights, training, the split by person and the calibration samples.
+
+    CIFAR-10's float model takes hours, so there the seed is that of the calibration samples alone.
+    """
     task = TASKS[name]
-    material = task.material(arguments.data, arguments.out)
-    graph = float_graph(name, task, material, arguments)
-    chosen = np.random.default_rng(1).permutation(len(material.training))[: arguments.calibration]
+    material = task.material(arguments.data, arguments.out, seed)
+    graph = float_graph(name, task, material, seed, arguments)
+    chosen = np.random.default_rng(1 + seed).permutation(len(material.training))[: arguments.calibration]
     calibration = np.ascontiguousarray(material.training[chosen])
     base = digest([digest(graph), digest(calibration), digest(material.test)])
-    folder = arguments.out / "int8_accuracy" / name
+    folder = arguments.out / "int8_accuracy" / (f"{name}-{seed}" if seed else name)
     exact, _ = measured(folder / "float.json", base, lambda: (interpret(graph, material.test)[0], ""))
     right = exact == material.test_targets
     say(f"{name}: {task.model}, float accuracy {100 * right.mean():.2f} % on {len(right)} samples")
@@ -257,12 +263,19 @@ def measure(name: str, arguments: argparse.Namespace) -> list[dict[str, object]]
             classes, remark = measured(folder / file, key, run)
         except Exception as error:  # noqa: BLE001  # a peer that fails is a result
             say(f"{name}: {method} failed: {type(error).__name__}: {error}")
-            rows.append({"task": name, "method": method, "failed": f"{type(error).__name__}: {error}"})
+            rows.append({"task": name, "seed": seed, "method": method, "failed": f"{type(error).__name__}: {error}"})
             continue
         good = classes == material.test_targets
         drop, low, high = interval(good, right)
         flips = 100 * float((classes != exact).mean())
-        row = {"task": name, "method": method, "samples": len(right), "float": 100 * right.mean(), "int8": 100 * good.mean()}
+        row = {
+            "task": name,
+            "seed": seed,
+            "method": method,
+            "samples": len(right),
+            "float": 100 * right.mean(),
+            "int8": 100 * good.mean(),
+        }
         rows.append({**row, "drop": drop, "low": low, "high": high, "flips": flips, "remark": remark})
         say(f"{name}: {method}: drop {drop:.2f} [{low:.2f}, {high:.2f}], {time.monotonic() - started:.0f} s")
     return rows
@@ -270,21 +283,25 @@ def measure(name: str, arguments: argparse.Namespace) -> list[dict[str, object]]
 
 def table(rows: list[dict[str, object]]) -> None:
     """The rows as text, then each method's mean and worst drop."""
-    print(f"{'task':9} {'method':45} {'float %':>8} {'int8 %':>8} {'drop':>6} {'95 % interval':>16} {'flips %':>8}  recipe")
+    figures = f"{'float %':>8} {'int8 %':>8} {'drop':>6} {'95 % interval':>16} {'flips %':>8}"
+    print(f"{'task':9} {'seed':>4} {'method':45} {figures}  recipe")
     for row in rows:
         if "failed" in row:
-            print(f"{row['task']:9} {row['method']:45} failed: {str(row['failed'])[:100]}")
+            print(f"{row['task']:9} {row['seed']:4} {row['method']:45} failed: {str(row['failed'])[:100]}")
             continue
         bounds = f"[{row['low']:.2f}, {row['high']:.2f}]"
         figures = f"{row['float']:8.2f} {row['int8']:8.2f} {row['drop']:6.2f} {bounds:>16} {row['flips']:8.2f}"
-        print(f"{row['task']:9} {row['method']:45} {figures}  {row['remark']}")
+        print(f"{row['task']:9} {row['seed']:4} {row['method']:45} {figures}  {row['remark']}")
     print()
+    tasks = tuple(dict.fromkeys(row["task"] for row in rows))
+    heads = " ".join(f"{task:>8}" for task in tasks)
+    print(f"{'drop in points, mean over seeds':45} {heads}{'mean':>8} {'worst':>7} {'flips %':>8}")
     for method in dict.fromkeys(row["method"] for row in rows):
-        drops = [row["drop"] for row in rows if row["method"] == method and "drop" in row]
-        flips = [row["flips"] for row in rows if row["method"] == method and "drop" in row]
-        if drops:
-            means = f"mean drop {np.mean(drops):5.2f}   worst {np.max(drops):5.2f}   mean flips {np.mean(flips):5.2f} %"
-            print(f"{method:45} {means}   ({len(drops)} tasks)")
+        found = [row for row in rows if row["method"] == method and "drop" in row]
+        means = [np.mean([row["drop"] for row in found if row["task"] == task] or [np.nan]) for task in tasks]
+        worst = max((row["drop"] for row in found), default=np.nan)
+        flips = np.mean([row["flips"] for row in found] or [np.nan])
+        print(f"{method:45} " + " ".join(f"{mean:8.2f}" for mean in means) + f"{np.mean(means):8.2f} {worst:7.2f} {flips:8.2f}")
 
 
 def main() -> None:
@@ -292,13 +309,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with cifar10.zip and fsdd.zip")
     parser.add_argument("--out", type=Path, default=Path(".bench"), help="checkpoints and results")
     parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds of each task")
     parser.add_argument("--calibration", type=int, default=256, help="calibration samples, the same for everyone")
     parser.add_argument("--no-peers", dest="peers", action="store_false")
     parser.add_argument("--only", default="", help="only methods whose name holds this text")
     parser.add_argument("--revision", default="", help="any text; another one computes everything anew")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     arguments = parser.parse_args()
-    rows = [row for name in arguments.tasks.split(",") for row in measure(name, arguments)]
+    pairs = [(name, seed) for name in arguments.tasks.split(",") for seed in range(arguments.seeds)]
+    rows = [row for name, seed in pairs for row in measure(name, seed, arguments)]
     table(rows)
     print(f"\n{arguments.calibration} calibration samples; one thread; ours by the integer reference, peers by their runtimes.")
     if arguments.json:

@@ -3,8 +3,8 @@
     python benchmarks/train_cifar10.py --data ../shared/data/cifar10.zip --out .bench/cifar10
 
 The zip holds ``train/<class>/NNNN.jpg`` and ``test/<class>/NNNN.jpg``. 2,500 training images choose the epoch, the test
-images are looked at once, at the end, in float32. Pixels enter as ``(x / 255 - 0.5) / 0.25``, which an int8 input of
-``pixel - 128`` can carry exactly. Killed and started again it goes on from the last epoch.
+images are looked at once, at the end, in float32. Pixels enter as ``(x / 255 - 0.5) / 0.25``. Killed and started again it
+goes on from the last epoch.
 Peer: MLPerf Tiny's reference of the same network, 86.5 % float (Banbury et al. 2021, on the original, not JPEG, images).
 """
 
