@@ -12,6 +12,8 @@ from tests.compress.random_graphs import random_graph
 
 from marram.compress import correct_bias, equalise, fold, quantise
 from marram.compress.grid import to_integers, to_reals
+from marram.core import operators as ops
+from marram.core.graph import producers
 from marram.model.reference import interpret
 from marram.model.spec import verify
 
@@ -19,21 +21,35 @@ SEEDS = [*range(40), *(pytest.param(seed, marks=pytest.mark.soak) for seed in ra
 
 
 def noise(graph, whole, samples):
-    """Root mean square error of the worst output, as a share of 6 % of its values' size and one step."""
+    """Root mean square error of the worst output, as a share of 6 % of its values' size and one step.
+
+    A sum or difference is as noisy as its operands, however small they make each other, so their size counts there too.
+    """
     (source,) = whole.input_tensors
     given = interpret(whole, to_integers(samples, source.quantisation))
+    sizes = {}
+    interpret(graph, samples, observe=lambda name, array: sizes.update({name: max(size(array), sizes.get(name, 0.0))}))
+    writers = producers(graph)
     worst = 0.0
-    for exact, array, tensor in zip(interpret(graph, samples), given, whole.output_tensors, strict=True):
+    for name, exact, array, tensor in zip(graph.outputs, interpret(graph, samples), given, whole.output_tensors, strict=True):
         error = np.sqrt(((to_reals(array, tensor.quantisation) - exact) ** 2).mean())
-        worst = max(worst, error / (0.06 * max(float(np.ptp(exact)), float(np.abs(exact).max())) + tensor.quantisation.scale))
+        operands = writers[name].inputs if isinstance(writers[name].op, ops.Add | ops.Sub) else ()
+        largest = max([size(exact), *(sizes.get(operand, 0.0) for operand in operands)])
+        worst = max(worst, error / (0.06 * largest + tensor.quantisation.scale))
     return worst
+
+
+def size(array):
+    return max(float(np.ptp(array)), float(np.abs(array).max()))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_folding_and_equalising_keep_the_function(seed):
     graph = random_graph(seed, nodes=10)
     folded = fold(graph)
-    assert len(folded.nodes) <= len(graph.nodes)
+    # a batch norm that no layer can take becomes a Mul and an Add, everything else gets fewer
+    norms = sum(isinstance(node.op, ops.BatchNorm) for node in graph.nodes)
+    assert len(folded.nodes) <= len(graph.nodes) + norms
     assert_same_function(graph, folded, tolerance=1e-4)
     assert fold(folded) == folded
     assert_same_function(folded, equalise(folded), tolerance=1e-4)

@@ -16,7 +16,7 @@ from marram.core.graph import Array, Graph, OpaqueModel, Tensor
 from marram.core.ports import Progress
 from marram.core.program import Program
 from marram.core.target import Runtime
-from marram.measure import Latency, Subject, against_reference, describe_machine, memory_figures, time_calls, weigh
+from marram.measure import Latency, Memory, Subject, against_reference, describe_machine, time_calls, weigh
 from marram.model import load, load_opaque
 from marram.model.counts import counts
 from marram.runtime import runner
@@ -36,7 +36,7 @@ class BenchRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     p50_us: float
     p90_us: float
     p99_us: float
-    memory_mib: float | None
+    memory_mib: float
     size_bytes: int
     parity: Parity | None
 
@@ -74,6 +74,7 @@ def bench(
         raise UserError(f"{target.name} is not this machine, so nothing can be measured for it", hint="Use --device host.")
     loaded = _load(path)
     programs = candidates(loaded, target)
+    memories = [weigh(program, _PROBE) for program in programs]  # in processes of their own, which a hostile file may end
     latencies = _time(programs, calls, progress)
     graph = loaded if isinstance(loaded, Graph) else None
     found = None if graph is None else counts(graph)
@@ -84,7 +85,7 @@ def bench(
         calls=len(latencies[0].calls_ns),
         macs=None if found is None else found.macs,
         parameters=None if found is None else found.parameters,
-        rows=tuple(_row(program, latency, graph) for program, latency in zip(programs, latencies, strict=True)),
+        rows=tuple(_row(*measured, graph) for measured in zip(programs, memories, latencies, strict=True)),
         remarks=_remarks(loaded),
     )
 
@@ -119,8 +120,7 @@ def _time(programs: tuple[Program, ...], calls: int, progress: Progress) -> tupl
             session.close()
 
 
-def _row(program: Program, latency: Latency, graph: Graph | None) -> BenchRow:
-    peak = next(figure for figure in memory_figures(weigh(program, _PROBE)) if figure.name == "peak_memory_bytes")
+def _row(program: Program, memory: Memory, latency: Latency, graph: Graph | None) -> BenchRow:
     return BenchRow(
         runtime=program.runtime,
         runtime_version=program.runtime_version,
@@ -128,7 +128,7 @@ def _row(program: Program, latency: Latency, graph: Graph | None) -> BenchRow:
         p50_us=latency.quantile_us(0.5),
         p90_us=latency.quantile_us(0.9),
         p99_us=latency.quantile_us(0.99),
-        memory_mib=None if peak.value is None else peak.value / 2**20,
+        memory_mib=memory.peak / 2**20,
         size_bytes=program.size_bytes,
         parity=None if graph is None else _parity(program, graph),
     )

@@ -41,6 +41,7 @@ from marram.measure import (
     session_outputs,
     take,
     time_calls,
+    weigh,
 )
 from marram.model import interpret
 from marram.report.record import Attempt, TargetResult
@@ -195,9 +196,14 @@ def _programs_of(
         wanted: Precision | None = "int8" if precision == "int8" else None
         calibration = [gathered.calibration] if opaque and wanted else None
         if section.runtime is None:
-            return _Programs(programs=candidates(model, target, precision=wanted, calibration=calibration))
-        program = build_program(model, target, runtime=section.runtime, precision=wanted, calibration=calibration)
-        return _Programs(programs=(program,))
+            programs = candidates(model, target, precision=wanted, calibration=calibration)
+        else:
+            only = build_program(model, target, runtime=section.runtime, precision=wanted, calibration=calibration)
+            programs = (only,)
+        if opaque:
+            for program in programs:  # a file that nobody here has read can end a runtime's process: not this one
+                weigh(program, _PROBE)
+        return _Programs(programs=programs)
 
     return shipping.order.cache.stage(f"programs for {section.device}, {precision}", 1, inputs, _Programs, make).programs
 

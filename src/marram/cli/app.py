@@ -188,7 +188,7 @@ def bench(
             f"{row.p50_us:.1f}",
             f"{row.p90_us:.1f}",
             f"{row.p99_us:.1f}",
-            "-" if row.memory_mib is None else f"{row.memory_mib:.1f}",
+            f"{row.memory_mib:.1f}",
             f"{row.size_bytes / 1024:.1f}",
             "-" if row.parity is None else f"{row.parity.differing} / {row.parity.elements}",
         )
