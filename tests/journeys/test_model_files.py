@@ -52,6 +52,17 @@ def test_a_factory_in_the_project_is_trained(tmp_path: Path) -> None:
     assert result.model.parameters == 120 * 8 + 8 + 8 * 3 + 3
 
 
+def test_changed_code_of_a_factory_trains_anew(tmp_path: Path) -> None:
+    folder = project_with(tmp_path, "net.py:net")
+    (folder / "net.py").write_text(FACTORY)
+    first = package.build(folder)
+    (folder / "net.py").write_text(FACTORY.replace("width=8", "width=6"))
+    second = package.build(folder)
+    assert first.lineage["model"] != second.lineage["model"]
+    assert next(stage for stage in second.stages if stage.name == "training").cached is False
+    assert next(stage for stage in second.stages if stage.name == "data").cached is True
+
+
 def test_an_onnx_file_keeps_its_weights(tmp_path: Path) -> None:
     folder = project_with(tmp_path, "net.onnx")
     graph = trained_graph(folder)

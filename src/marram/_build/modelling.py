@@ -50,13 +50,17 @@ def obtain(order: Order, gathered: Gathered) -> Modelled:
     def make() -> Modelled:
         return _trained(order, gathered, checkpoint)
 
-    return order.cache.stage("training", 1, inputs, Modelled, make)
+    modelled = order.cache.stage("training", 1, inputs, Modelled, make)
+    checkpoint.unlink(missing_ok=True)  # what it was for is in the cache now
+    return modelled
 
 
-def _code(source: str, folder: Path) -> str:
-    """Digest of a user's factory file, since its code decides the model."""
-    path = folder / source.partition(":")[0]
-    return digest(path.read_bytes()) if path.suffix == ".py" and path.is_file() else ""
+def _code(source: str, folder: Path) -> tuple[tuple[str, str], ...]:
+    """Digests of the project's Python files where one of them makes the model: any may decide what it is."""
+    if source.startswith(ZOO):
+        return ()
+    files = (path for path in sorted(folder.rglob("*.py")) if not path.relative_to(folder).parts[0].startswith("."))
+    return tuple((str(path.relative_to(folder)), digest(path.read_bytes())) for path in files)
 
 
 def _from_file(order: Order, path: Path, gathered: Gathered) -> Modelled:
