@@ -9,6 +9,7 @@ import pytest
 from marram._build import templates
 from marram.core.contract_file import read
 from marram.core.errors import ToolError, UserError
+from marram.data import load
 from marram.model import zoo
 
 PROJECTS = sorted(path for path in templates._PROJECTS.iterdir() if path.is_dir())
@@ -50,3 +51,12 @@ def test_a_failed_fetch_leaves_no_contract(tmp_path: Path, monkeypatch: pytest.M
 def test_an_unknown_template_names_the_near_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="watch"):
         templates.init("wach", tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", sorted(templates._DATA))
+def test_the_true_data_is_what_the_contract_names(name: str, tmp_path: Path) -> None:
+    folder = templates.init(name, tmp_path / name)
+    contract = read(folder / "marram.toml")
+    dataset = load(contract.data.source, input_spec=contract.input, base=folder, split_by=contract.data.split_by)
+    assert len(dataset.labels) >= 7

@@ -14,7 +14,10 @@ from marram.data.registry.fashion import fashion_images
 from marram.data.registry.watch import watch_recordings
 
 _PROJECTS = Path(__file__).with_name("projects")
-_DATA: dict[str, Callable[[Path], Path]] = {"fashion": fashion_images, "watch": watch_recordings}
+_DATA: dict[str, Callable[[Path], Path]] = {
+    "fashion": lambda folder: fashion_images(folder / "images"),
+    "watch": watch_recordings,
+}
 
 
 def init(template: str, folder: str | Path, *, progress: Progress = lambda _what, _part: None) -> Path:
