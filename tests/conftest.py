@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A busy machine must not fail a law; what fails is printed so that it can be run again.
+hypothesis.settings.register_profile("marram", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("marram")
 
 # Before numpy is imported anywhere: OpenBLAS's threads spin against each other when tests run in several processes.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
