@@ -9,7 +9,8 @@ import torch
 from marram.compile import build, device
 from marram.compress import fold, quantise
 from marram.core.graph import Graph
-from marram.measure import against_reference
+from marram.data import in_memory
+from marram.measure import run
 from marram.model import load, zoo
 from marram.runtime import runner
 
@@ -72,10 +73,9 @@ def test_int8_programs_stay_with_the_reference(named_graph: tuple[str, torch.nn.
     integer = quantise(fold(graph), samples(name, seed=3))
     program = build(integer, device("host"), runtime=runtime)
     assert program.precision == "int8"
-    rng = np.random.default_rng(4)
-    vectors = rng.integers(-128, 128, (SAMPLES, *SHAPES[name])).astype(np.int8)
-    session = runner(program.runtime).open(program)
-    parity = against_reference(session, program, integer, [vectors])
-    session.close()
+    evidence = run(program, runner(runtime), in_memory(samples(name, seed=4)), graph=integer, calls=30)
+    (parity,) = evidence.parity
+    assert parity.runtime.startswith(runtime)
+    assert parity.vectors == SAMPLES
     assert parity.elements == SAMPLES * int(np.prod(integer.output_tensors[0].shape))
     assert parity.largest <= LARGEST_STEPS, parity
