@@ -17,8 +17,8 @@ from marram.core.errors import DataError, MissingExtra
 from marram.core.graph import Array
 from marram.data.dataset import Dataset
 from marram.data.file_samples import FileSamples
-from marram.data.files import open_files
-from marram.data.layout import by_class, by_pattern, encode
+from marram.data.files import Files
+from marram.data.readers.labelled import labelled_files
 from marram.data.resampling import input_steps, resample
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".aiff", ".aif"})
@@ -46,30 +46,19 @@ def read(
     Raises:
         DataError: no clips, no classes, or names that fit neither.
     """
-    files = open_files(path)
-    source = str(path)
-    if pattern is None:
-        layout = by_class(files.names, suffixes=SUFFIXES, source=source)
-    else:
-        layout = by_pattern(files.names, pattern, suffixes=SUFFIXES, group=group, source=source)
-    targets, labels = encode(layout.classes, len(layout.names), declared=classes, source=source)
-    clips = FileSamples(
-        files,
-        layout.names,
-        decode=partial(_decode_at, rate_hz=rate_hz, samples=samples),
-        decoding=f"sound {rate_hz} Hz {samples} samples mono",
-        shape=(samples,),
-        dtype="int16",
-        seconds_each=samples / rate_hz,
-    )
-    return Dataset(
-        clips,
-        targets=targets,
-        labels=labels,
-        groups=layout.groups,
-        parts=None if layout.parts is None else np.array(layout.parts, np.int8),
-        group_name=group or "group",
-    )
+
+    def clips(files: Files, names: tuple[str, ...]) -> FileSamples:
+        return FileSamples(
+            files,
+            names,
+            decode=partial(_decode_at, rate_hz=rate_hz, samples=samples),
+            decoding=f"sound {rate_hz} Hz {samples} samples mono",
+            shape=(samples,),
+            dtype="int16",
+            seconds_each=samples / rate_hz,
+        )
+
+    return labelled_files(path, clips, suffixes=SUFFIXES, pattern=pattern, group=group, classes=classes)
 
 
 def decode(data: bytes, *, rate_hz: int, samples: int, where: str) -> Array:

@@ -18,8 +18,8 @@ from marram.core.errors import DataError, MissingExtra
 from marram.core.graph import Array
 from marram.data.dataset import Dataset
 from marram.data.file_samples import FileSamples
-from marram.data.files import open_files
-from marram.data.layout import by_class, by_pattern, encode
+from marram.data.files import Files
+from marram.data.readers.labelled import labelled_files
 from marram.sense.resizing import resize
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".tif", ".tiff"})
@@ -49,29 +49,18 @@ def read(
     Raises:
         DataError: no images, no classes, or names that fit neither.
     """
-    files = open_files(path)
-    source = str(path)
-    if pattern is None:
-        layout = by_class(files.names, suffixes=SUFFIXES, source=source)
-    else:
-        layout = by_pattern(files.names, pattern, suffixes=SUFFIXES, group=group, source=source)
-    targets, labels = encode(layout.classes, len(layout.names), declared=classes, source=source)
-    samples = FileSamples(
-        files,
-        layout.names,
-        decode=partial(_decode_at, size=size, channels=channels),
-        decoding=f"image {size[0]}x{size[1]}x{channels} area",
-        shape=(*size, channels),
-        dtype="uint8",
-    )
-    return Dataset(
-        samples,
-        targets=targets,
-        labels=labels,
-        groups=layout.groups,
-        parts=None if layout.parts is None else np.array(layout.parts, np.int8),
-        group_name=group or "group",
-    )
+
+    def pictures(files: Files, names: tuple[str, ...]) -> FileSamples:
+        return FileSamples(
+            files,
+            names,
+            decode=partial(_decode_at, size=size, channels=channels),
+            decoding=f"image {size[0]}x{size[1]}x{channels} area",
+            shape=(*size, channels),
+            dtype="uint8",
+        )
+
+    return labelled_files(path, pictures, suffixes=SUFFIXES, pattern=pattern, group=group, classes=classes)
 
 
 def decode(data: bytes, *, size: tuple[int, int] | None, channels: int, where: str) -> Array:
