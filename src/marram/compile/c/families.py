@@ -1,0 +1,77 @@
+"""The kernel families and their lines of fallback: which maker turns an operator at a place into C."""
+
+from __future__ import annotations
+
+import importlib
+
+import msgspec
+
+from marram.compile.c.place import Maker, Place, Routine
+from marram.core.errors import UserError
+from marram.core.operators import operator_name
+from marram.core.target import Target
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True):
+    """A set of kernels for one kind of core. ``line`` names the families asked in turn, itself first."""
+
+    name: str
+    line: tuple[str, ...]
+    align_bytes: int = 8
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family(name="portable", line=("portable",)),
+        Family(name="armv6m", line=("armv6m", "portable")),
+        Family(name="armv7m", line=("armv7m", "portable")),
+        Family(name="dsp", line=("dsp", "portable")),
+        Family(name="mve", line=("mve", "portable"), align_bytes=16),
+        Family(name="host", line=("host", "portable"), align_bytes=64),
+    )
+}
+
+_OF_CORE = {
+    "cortex-m0": "armv6m",
+    "cortex-m0plus": "armv6m",
+    "cortex-m3": "armv7m",
+    "cortex-m4": "dsp",
+    "cortex-m7": "dsp",
+    "cortex-m33": "dsp",
+    "cortex-m55": "mve",
+    "cortex-m85": "mve",
+}
+
+
+def family_of(target: Target) -> Family:
+    """The family for a target's core: its own, ``host`` for a machine with an operating system, else ``portable``."""
+    if target.core in _OF_CORE:
+        return FAMILIES[_OF_CORE[target.core]]
+    return FAMILIES["host"] if target.here or "onnxruntime" in target.runtimes else FAMILIES["portable"]
+
+
+def makers(name: str) -> dict[type, Maker]:
+    """The table of one family: operator class to maker."""
+    module = importlib.import_module(f"marram.compile.c.{name}")
+    table: dict[type, Maker] = module.MAKERS
+    return table
+
+
+def routine(place: Place, family: Family) -> Routine:
+    """The first answer along the family's line.
+
+    Raises:
+        UserError: no family of the line has the operator at these shapes and dtypes; says why for each.
+    """
+    refusals = []
+    for name in family.line:
+        maker = makers(name).get(type(place.site.node.op))
+        if maker is None:
+            refusals.append(f"{name}: has no {operator_name(place.site.node.op)}")
+            continue
+        try:
+            return maker(place)
+        except UserError as refusal:
+            refusals.append(f"{name}: {refusal.what}")
+    raise place.site.error(f"no kernel of family {family.name} serves this operator", "; ".join(refusals))

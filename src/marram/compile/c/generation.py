@@ -1,0 +1,154 @@
+"""An integer Graph -> C11 source for it alone: lowered, routed to kernels, planned, written."""
+
+from __future__ import annotations
+
+import msgspec
+
+from marram.compile.c.emission import header_text, source_text
+from marram.compile.c.families import Family, routine
+from marram.compile.c.layers import Layer, Layers, layers_of
+from marram.compile.c.lowering import lower
+from marram.compile.c.place import Place, Routine
+from marram.compile.c.sources import identifier
+from marram.compile.c.geometry import rows_of
+from marram.compile.memory import Form, MemoryPlan, Problem, Task, plan_memory
+from marram.core.graph import Graph
+from marram.core.operators import operator_name
+from marram.model.counts import counts
+
+
+class LayerRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One layer of generated C: its function's name without the model's prefix, its node, its operator and its sizes."""
+
+    name: str
+    node: str
+    operator: str
+    macs: int
+    weight_bytes: int
+    table_bytes: int
+    scratch_bytes: int
+    out_shape: tuple[int, ...]
+
+
+class Generated(msgspec.Struct, frozen=True, kw_only=True):
+    """C source for one model: ``files`` by name (``<model>.h``, ``<model>.c``), the graph that it computes, its plan."""
+
+    name: str
+    family: str
+    graph: Graph
+    files: dict[str, str]
+    layers: tuple[LayerRecord, ...]
+    plan: MemoryPlan
+
+
+def generate(graph: Graph, family: Family, *, name: str | None = None, arena_limit_bytes: int | None = None) -> Generated:
+    """C source of an integer Graph for a kernel family.
+
+    Args:
+        graph: quantised; a Quantise at its input and a Dequantise at its output are left to the caller.
+        family: which kernels.
+        name: prefix of every name in the C; None takes the graph's.
+        arena_limit_bytes: what the arena may hold; None asks for the fastest plan.
+
+    Raises:
+        UserError: floats inside, an operator or shape without a kernel, or an accumulator that can overflow.
+    """
+    lowered = lower(graph)
+    prefix = identifier(name or graph.name)
+    found = layers_of(lowered)
+    problem = _problem(found, family)
+    plan = plan_memory(problem, budget_bytes=arena_limit_bytes)
+    rings = {slot.name: slot.rows for slot in plan.slots if slot.kind == "ring"}
+    routines = tuple(
+        routine(_place(layer, found, rings, lean=lean), family) for layer, lean in zip(found.layers, plan.lean, strict=True)
+    )
+    files = {
+        f"{prefix}.h": header_text(prefix, lowered, found, plan, family),
+        f"{prefix}.c": source_text(prefix, lowered, found, routines, plan, family),
+    }
+    return Generated(
+        name=prefix,
+        family=family.name,
+        graph=lowered,
+        files=files,
+        layers=_records(lowered, found, routines),
+        plan=plan,
+    )
+
+
+def _place(layer: Layer, found: Layers, rings: dict[str, int], *, lean: bool) -> Place:
+    """A layer with its buffers: rings as given, all else whole. A view in another shape is whole in its own shape."""
+    tensors = [tensor for tensor, constant in zip(layer.site.inputs, layer.site.constants, strict=True) if tensor and constant is None]
+    in_rows = tuple(
+        rings.get(name, rows_of(tensor.shape)[0]) for name, tensor in zip(layer.inputs, tensors, strict=True)
+    )
+    out_rows = rings.get(layer.outputs[0], rows_of(layer.site.output.shape)[0])
+    del found
+    return Place(name=layer.name, site=layer.site, in_rows=in_rows, out_rows=out_rows, lean=lean)
+
+
+def _problem(found: Layers, family: Family) -> Problem:
+    tasks = tuple(
+        Task(name=layer.name, inputs=layer.inputs, outputs=layer.outputs, form=_former(layer, found, family))
+        for layer in found.layers
+    )
+    return Problem(
+        tasks=tasks, values=found.values, inputs=found.inputs, outputs=found.outputs, align_bytes=family.align_bytes
+    )
+
+
+def _former(layer: Layer, found: Layers, family: Family):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    made: dict[tuple[tuple[int, ...], int, bool], Form] = {}
+
+    def form(in_rows: tuple[int, ...], out_rows: int, lean: bool) -> Form:  # noqa: FBT001
+        key = (in_rows, out_rows, lean)
+        if key not in made:
+            rings = {
+                name: rows
+                for name, rows in (*zip(layer.inputs, in_rows, strict=True), (layer.outputs[0], out_rows))
+                if rows != found.values[name].rows
+            }
+            answer = routine(_place(layer, found, rings, lean=lean), family)
+            made[key] = Form(
+                scratch_bytes=answer.scratch_bytes,
+                windows=answer.windows if _keeps_rows(layer, found) else None,
+                columns=answer.columns,
+                traversal=answer.traversal,
+                block=answer.block,
+                instructions=answer.instructions,
+            )
+        return made[key]
+
+    return form
+
+
+def _keeps_rows(layer: Layer, found: Layers) -> bool:
+    """Whether the values of a layer have the rows that its own tensors have; views in other shapes do not."""
+    tensors = [tensor for tensor, constant in zip(layer.site.inputs, layer.site.constants, strict=True) if tensor and constant is None]
+    shapes = [tensor.shape for tensor in tensors] + [layer.site.output.shape]
+    names = [*layer.inputs, layer.outputs[0]]
+    return all(
+        rows_of(shape)[:2] == (found.values[name].rows, found.values[name].width)
+        for shape, name in zip(shapes, names, strict=True)
+    )
+
+
+def _records(graph: Graph, found: Layers, routines: tuple[Routine, ...]) -> tuple[LayerRecord, ...]:
+    per_node = {row.name: row for row in counts(graph).per_node}
+    return tuple(
+        LayerRecord(
+            name=layer.name,
+            node=layer.node.name,
+            operator=operator_name(layer.node.op),
+            macs=per_node[layer.node.name].macs,
+            weight_bytes=sum(array.values.size * _item(array.c_type) for array in answer.constants if array.role == "weights"),
+            table_bytes=sum(array.values.size * _item(array.c_type) for array in answer.constants if array.role == "table"),
+            scratch_bytes=answer.scratch_bytes,
+            out_shape=layer.site.output.shape,
+        )
+        for layer, answer in zip(found.layers, routines, strict=True)
+    )
+
+
+def _item(c_type: str) -> int:
+    return int(c_type.removesuffix("_t").lstrip("uint")) // 8

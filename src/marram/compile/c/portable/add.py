@@ -1,0 +1,37 @@
+"""Sum and difference of two tensors in plain C."""
+
+from __future__ import annotations
+
+from marram.compile.c.place import Place, Routine
+from marram.core.operators import Activation, Add, Sub
+from marram.model.reference.arithmetic import activation_range, multiplier
+
+
+def add(place: Place) -> Routine:
+    """int8 sum."""
+    return _sum(place, 1, place.site.op(Add).activation)
+
+
+def sub(place: Place) -> Routine:
+    """int8 difference."""
+    return _sum(place, -1, place.site.op(Sub).activation)
+
+
+def _sum(place: Place, sign: int, activation: Activation) -> Routine:
+    site = place.site
+    a, b = site.input(0), site.input(1)
+    if a.shape != b.shape or site.output.dtype != "int8" or any(value is not None for value in site.constants):
+        raise site.error("broadcasting is not served here")
+    scale_a, scale_b = float(site.scale(a)), float(site.scale(b))
+    twice = 2 * max(scale_a, scale_b)
+    factors = [multiplier(scale_a / twice), multiplier(scale_b / twice), multiplier(twice / (2**20 * float(site.scale(site.output))))]
+    low, high = activation_range(site, activation)
+    (va, sa), (vb, sb), (vo, so) = ((int(by.values), int(by.shifts)) for by in factors)
+    return Routine(
+        includes=("portable/add.h",),
+        body=f"marram_portable_add(x0, x1, y0, {site.output.size}, {sign}, {site.zero_point(a)}, {va}, {sa}, "
+        f"{site.zero_point(b)}, {vb}, {sb}, {site.zero_point(site.output)}, {vo}, {so}, {low}, {high});",
+        traversal="elements",
+        instructions=30.0 * site.output.size,
+    )
+

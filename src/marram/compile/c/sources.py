@@ -1,0 +1,68 @@
+"""C text: constants as arrays, kernels gathered from the firmware folder, one include after another, each once."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from marram.compile.c.place import ConstantArray
+from marram.core.errors import InternalError
+
+_INCLUDE = re.compile(r'^#include "([^"]+)"\s*$', re.MULTILINE)
+_PER_LINE = 96
+
+
+@cache
+def kernel_text(path: str) -> str:
+    """A kernel header of ``marram/firmware/kernels``, by its path there."""
+    return (files("marram") / "firmware" / "kernels" / path).read_text(encoding="ascii")
+
+
+def gathered(includes: list[str]) -> str:
+    """The text of kernel headers and of what they include, in order of need, each once; system headers stay includes."""
+    done: dict[str, str] = {}
+
+    def visit(path: str, trail: tuple[str, ...]) -> None:
+        if path in done:
+            return
+        if path in trail:
+            raise InternalError(f"kernel headers include each other: {' -> '.join((*trail, path))}")
+        text = kernel_text(path)
+        for inner in _INCLUDE.findall(text):
+            visit(inner, (*trail, path))
+        done[path] = _INCLUDE.sub("", text).strip()
+
+    for path in dict.fromkeys(includes):
+        visit(path, ())
+    return "\n\n".join(f"/* {path} */\n{text}" for path, text in done.items())
+
+
+def array_text(name: str, array: ConstantArray) -> str:
+    """A constant as a C definition."""
+    values = np.ascontiguousarray(array.values).ravel()
+    limits = np.iinfo(array.c_type.removesuffix("_t"))
+    if values.size and (int(values.min()) < limits.min or int(values.max()) > limits.max):
+        raise InternalError(f"constant {name} does not fit {array.c_type}")
+    rows = []
+    texts = [_number(value, array.c_type) for value in values.tolist()]
+    for start in range(0, len(texts), _PER_LINE):
+        rows.append("    " + ",".join(texts[start : start + _PER_LINE]) + ",")
+    body = "\n".join(rows)
+    return f"MARRAM_ALIGNED({array.align_bytes}) static const {array.c_type} {name}[{values.size}] = {{\n{body}\n}};"
+
+
+def _number(value: int, c_type: str) -> str:
+    if c_type == "int32_t" and value == -(2**31):
+        return "(-2147483647-1)"
+    if c_type == "int64_t":
+        return "INT64_MIN" if value == -(2**63) else f"INT64_C({value})"
+    return f"{value}u" if c_type == "uint32_t" else str(value)
+
+
+def identifier(name: str) -> str:
+    """A name as a C identifier, lower case."""
+    found = re.sub(r"[^0-9a-zA-Z]+", "_", name).strip("_").lower()
+    return f"m_{found}" if not found or found[0].isdigit() else found
