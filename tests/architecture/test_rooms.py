@@ -67,7 +67,11 @@ def imported(path: Path, *, top_only: bool) -> frozenset[str]:
 
 def test_every_room_is_in_the_table() -> None:
     rooms = {path.name for path in SOURCE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert rooms == set(ROOMS)
+    assert rooms == {*ROOMS, "firmware"}
+
+
+def test_the_firmware_holds_no_python() -> None:
+    assert not list((SOURCE / "firmware").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)

@@ -118,9 +118,15 @@ def test_a_runtime_that_the_target_does_not_take():
         build(float_graph(), device("android-arm64"), runtime="openvino")
 
 
-def test_microcontrollers_wait_for_their_back_end():
-    with pytest.raises(UserError, match="the C back end is not in this version"):
-        build(int8_graph(), device("cortex-m4"))
+def test_microcontrollers_take_c():
+    program = build(int8_graph(), device("cortex-m4"))
+    assert (program.runtime, program.format, program.precision) == ("c", "c", "int8")
+    assert program.inputs[0].dtype == "int8"
+    with pytest.raises(UserError, match="computes in float32"):
+        build(float_graph(), device("cortex-m4"))
+
+
+def test_opaque_models_do_not_become_c():
     with pytest.raises(UnsupportedOperator, match="operator Det") as caught:
         build(opaque_onnx(), device("cortex-m4"))
     assert caught.value.operator == "Det"

@@ -10,11 +10,12 @@ from marram.compile.making import Maker, Precision, checked_calibration, from_gr
 from marram.core.errors import MissingExtra, ToolError, UserError
 from marram.core.graph import Array, Graph, OpaqueModel
 from marram.core.program import Program
+from marram.core.target import Target
 
 _TOOL = "ai-edge-quantizer"
 
 
-def make(model: Graph | OpaqueModel, target: str, precision: Precision | None, calibration: Sequence[Array] | None) -> Program:
+def make(model: Graph | OpaqueModel, target: Target, precision: Precision | None, calibration: Sequence[Array] | None) -> Program:
     """A Program for LiteRT; arguments and errors as ``programs.build``."""
     from marram.model.tflite import read_opaque
 

@@ -10,17 +10,18 @@ from marram.compile.making import Maker, Precision, checked_calibration, from_gr
 from marram.core.errors import MissingExtra, ToolError
 from marram.core.graph import Array, Graph, OpaqueModel
 from marram.core.program import Program
+from marram.core.target import Target
 
 _TOOL = "onnxruntime quantize_static"
 
 
-def make(model: Graph | OpaqueModel, target: str, precision: Precision | None, calibration: Sequence[Array] | None) -> Program:
+def make(model: Graph | OpaqueModel, target: Target, precision: Precision | None, calibration: Sequence[Array] | None) -> Program:
     """A Program for ONNX Runtime; arguments and errors as ``programs.build``."""
     return made(model, target, precision, calibration, maker=MAKER)
 
 
 def made(
-    model: Graph | OpaqueModel, target: str, precision: Precision | None, calibration: Sequence[Array] | None, *, maker: Maker
+    model: Graph | OpaqueModel, target: Target, precision: Precision | None, calibration: Sequence[Array] | None, *, maker: Maker
 ) -> Program:
     """A Program for any runtime that takes ONNX files."""
     from marram.model.onnx import read_opaque

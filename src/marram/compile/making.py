@@ -12,18 +12,18 @@ import numpy as np
 from marram.core.codec import digest
 from marram.core.errors import InternalError, UserError
 from marram.core.graph import Array, Graph, OpaqueModel, Quantisation, Tensor
-from marram.core.program import Program
-from marram.core.target import Runtime
+from marram.core.program import Format, Program
+from marram.core.target import Runtime, Target
 
 Precision = Literal["float32", "int8"]
-Make = Callable[[Graph | OpaqueModel, str, Precision | None, Sequence[Array] | None], Program]
+Make = Callable[[Graph | OpaqueModel, Target, Precision | None, Sequence[Array] | None], Program]
 
 
 class Maker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How Programs of one runtime are made: the file format that it takes, and the package that runs it here."""
 
     runtime: Runtime
-    format: Literal["onnx", "tflite"]
+    format: Format
     package: str
     distribution: str
     make: Make
@@ -35,11 +35,11 @@ def graph_precision(graph: Graph) -> Precision:
     return "int8" if any(tensor.quantisation is not None for tensor in activations) else "float32"
 
 
-def from_graph(graph: Graph, target: str, *, maker: Maker, written: OpaqueModel) -> Program:
+def from_graph(graph: Graph, target: Target, *, maker: Maker, written: OpaqueModel) -> Program:
     """The Program of a Graph that was written as a file."""
     precision = graph_precision(graph)
     return Program(
-        target=target,
+        target=target.name,
         runtime=maker.runtime,
         runtime_version=installed_version(maker.distribution),
         format=maker.format,
@@ -52,11 +52,11 @@ def from_graph(graph: Graph, target: str, *, maker: Maker, written: OpaqueModel)
     )
 
 
-def from_opaque(model: OpaqueModel, target: str, *, maker: Maker, quantised_by: str | None = None) -> Program:
+def from_opaque(model: OpaqueModel, target: Target, *, maker: Maker, quantised_by: str | None = None) -> Program:
     """The Program of a file, as it is."""
     whole = all(tensor.quantisation is not None for tensor in (*model.inputs, *model.outputs))
     return Program(
-        target=target,
+        target=target.name,
         runtime=maker.runtime,
         runtime_version=installed_version(maker.distribution),
         format=maker.format,

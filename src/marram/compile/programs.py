@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Literal
 
-from marram.compile import for_litert, for_onnxruntime, for_openvino
+from marram.compile import for_c, for_litert, for_onnxruntime, for_openvino
 from marram.compile.making import Maker, graph_precision
 from marram.core.errors import UnsupportedOperator, UserError
 from marram.core.graph import Array, Graph, OpaqueModel
@@ -16,6 +16,7 @@ from marram.core.target import Runtime, Target
 Precision = Literal["float32", "int8"]
 
 _MAKERS: dict[Runtime, Maker] = {
+    "c": for_c.MAKER,
     "litert": for_litert.MAKER,
     "onnxruntime": for_onnxruntime.MAKER,
     "openvino": for_openvino.MAKER,
@@ -47,7 +48,7 @@ def build(
     """
     makers = _fitting(model, target, runtime)
     _check_precision(model, precision)
-    return makers[0].make(model, target.name, precision, calibration)
+    return makers[0].make(model, target, precision, calibration)
 
 
 def candidates(
@@ -68,7 +69,7 @@ def candidates(
     if not here:
         names = ", ".join(maker.package for maker in makers)
         raise UserError(f"none of the runtimes of {target.name} is installed: {names}", hint="pip install 'marram[build]'")
-    return tuple(maker.make(model, target.name, precision, calibration) for maker in here)
+    return tuple(maker.make(model, target, precision, calibration) for maker in here)
 
 
 def _fitting(model: Graph | OpaqueModel, target: Target, runtime: Runtime | None) -> list[Maker]:
@@ -77,12 +78,12 @@ def _fitting(model: Graph | OpaqueModel, target: Target, runtime: Runtime | None
         known = ", ".join(target.runtimes)
         raise UserError(f"{target.name} does not take runtime {runtime}", where="runtime", hint=f"It takes: {known}.")
     wanted = target.runtimes if runtime is None else (runtime,)
-    if wanted == ("c",):
-        _refuse_c(model, target)
     makers = [_MAKERS[name] for name in wanted if name in _MAKERS]
     if isinstance(model, Graph):
         return makers
     fitting = [maker for maker in makers if maker.format == model.format]
+    if not fitting and wanted == ("c",):
+        raise UnsupportedOperator(model.unsupported[0], node=f"(of {model.name}, for {target.name})")
     if not fitting:
         takers = ", ".join(f"{maker.runtime} ({maker.format})" for maker in makers)
         raise UserError(
@@ -92,17 +93,6 @@ def _fitting(model: Graph | OpaqueModel, target: Target, runtime: Runtime | None
             hint=f"{target.name} takes: {takers}. Export the model in one of these formats, or without these operators.",
         )
     return fitting
-
-
-def _refuse_c(model: Graph | OpaqueModel, target: Target) -> None:
-    """Say why nothing is built for a microcontroller: the operator if there is one at fault, else our own back end."""
-    if isinstance(model, OpaqueModel) and model.unsupported:
-        raise UnsupportedOperator(model.unsupported[0], node=f"(of {model.name}, for {target.name})")
-    raise UserError(
-        f"the C back end is not in this version, so nothing can be built for {target.name}",
-        where=target.name,
-        hint="Targets with a runtime (marram devices) can be built today.",
-    )
 
 
 def _check_precision(model: Graph | OpaqueModel, precision: Precision | None) -> None:

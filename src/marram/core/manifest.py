@@ -8,7 +8,7 @@ import msgspec
 
 from marram.core.evidence import Evidence
 from marram.core.graph import Array, Tensor
-from marram.core.program import Program
+from marram.core.program import Format, Program
 from marram.core.recipe import Recipe
 from marram.core.target import Runtime
 
@@ -38,7 +38,7 @@ class ProgramHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     target: str
     runtime: Runtime
     runtime_version: str
-    format: Literal["onnx", "tflite"]
+    format: Format
     precision: Literal["float32", "int8"]
     blob: str
     inputs: tuple[Tensor, ...]

@@ -9,6 +9,9 @@ import msgspec
 from marram.core.graph import Tensor
 from marram.core.target import Runtime
 
+Format = Literal["onnx", "tflite", "c"]
+"""What a blob is: an ONNX file, a TFLite file, or an archive of C source (``compile/c/archive.py``)."""
+
 
 class Program(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a runtime loads: the blob, its format, its inputs and outputs in the runtime's own dtypes.
@@ -21,7 +24,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     target: str
     runtime: Runtime
     runtime_version: str
-    format: Literal["onnx", "tflite"]
+    format: Format
     precision: Literal["float32", "int8"]
     blob: bytes
     inputs: tuple[Tensor, ...]
