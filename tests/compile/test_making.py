@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from marram.compile import device
 from marram.compile.for_onnxruntime import MAKER
 from marram.compile.making import from_graph, graph_precision, installed_version
 from marram.core.errors import InternalError
@@ -39,7 +40,7 @@ def written(dtype, quantisation=None) -> OpaqueModel:
     ],
 )
 def test_names_shapes_and_dtypes_are_the_file_s_and_scales_the_graph_s(dtype, in_file, expected):
-    program = from_graph(relu(), "host", maker=MAKER, written=written(dtype, in_file))
+    program = from_graph(relu(), device("host"), maker=MAKER, written=written(dtype, in_file))
     assert program.inputs == (Tensor(name="input", shape=(1, 4), dtype=dtype, quantisation=expected),)
     assert program.outputs == (Tensor(name="output", shape=(1, 4), dtype=dtype, quantisation=expected),)
     assert (program.precision, program.quantised_by) == ("int8", "marram")
@@ -47,7 +48,7 @@ def test_names_shapes_and_dtypes_are_the_file_s_and_scales_the_graph_s(dtype, in
 
 def test_a_writer_that_loses_an_output_is_a_bug_of_ours():
     with pytest.raises(InternalError, match="0 inputs or outputs in place of 1"):
-        from_graph(relu(), "host", maker=MAKER, written=replace(written("int8"), outputs=()))
+        from_graph(relu(), device("host"), maker=MAKER, written=replace(written("int8"), outputs=()))
 
 
 def test_precision_is_that_of_the_activations():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -18,6 +18,9 @@ import marram
 from marram.cli.output import errors, failures, print_json, progress, screen
 from marram.cli.tables import attempt_table, plain_table, verdict_table
 from marram.core.errors import EXIT_BROKEN_PROMISE, EXIT_OK
+
+if TYPE_CHECKING:
+    from marram._build.compiling import CompileResult
 
 app = typer.Typer(
     help="Machine learning at the edge, with a contract: build, prove and run models that keep their promises.",
@@ -197,6 +200,62 @@ def bench(
     screen.print(plain_table(headings, rows, title=f"{result.model} on {result.on}"))
     for remark in result.remarks:
         errors.print(f"note: {escape(remark)}")
+
+
+@app.command("compile")
+def compile_(
+    model: Annotated[Path, typer.Argument(help="A .tflite or .onnx file of an integer model.")],
+    *,
+    device: Annotated[str, typer.Option(help="A device profile with runtime c; see marram devices.")] = "cortex-m4",
+    out: Annotated[Path, typer.Option(help="Folder for the sources; made if it is not there.")] = Path("firmware"),
+    name: Annotated[str | None, typer.Option(help="Prefix of all names in the C; the file's name if not given.")] = None,
+    arena_kib: Annotated[float | None, typer.Option(min=0.01, help="The most that the arena may hold, in KiB.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write C11 source of an integer model for a microcontroller: no contract, no data needed."""
+    from marram._build.compiling import compile_model
+
+    with failures(as_json=as_json):
+        result = compile_model(model, device_name=device, out=out, name=name, arena_kib=arena_kib)
+    _show_compiled(result, as_json=as_json)
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(help="A .tflite or .onnx file of an integer model, or a .mrm bundle of C.")],
+    *,
+    ecosystem: Annotated[str, typer.Option("--for", help="cmake, arduino, platformio or zephyr.")],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    device: Annotated[str, typer.Option(help="For a model file: a device profile with runtime c.")] = "cortex-m4",
+    name: Annotated[str | None, typer.Option(help="Prefix of all names in the C; the file's name if not given.")] = None,
+    trust: Annotated[list[Path] | None, typer.Option(help="Public key files to trust; the project's own if not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a folder that builds in an ecosystem."""
+    from marram._build.compiling import export as write
+
+    with failures(as_json=as_json):
+        result = write(source, ecosystem=ecosystem, out=out, device_name=device, name=name, trust=tuple(trust or ()))
+    _show_compiled(result, as_json=as_json)
+
+
+def _show_compiled(result: CompileResult, *, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+        return
+    rows = [
+        (layer.name, layer.node, f"{layer.macs:,}", f"{layer.weight_bytes:,}", f"{layer.scratch_bytes:,}")
+        for layer in result.layers
+    ]
+    title = f"{escape(result.name)} for {result.device}, kernel family {result.family}"
+    screen.print(plain_table(("layer", "node", "MACs", "weights B", "scratch B"), rows, title=title))
+    screen.print(
+        f"arena {result.arena_bytes:,} B of RAM; weights {result.weight_bytes:,} B and tables {result.table_bytes:,} B of flash"
+    )
+    for line in result.explanation:
+        screen.print(escape(line))
+    for file in result.files:
+        screen.print(escape(str(Path(result.folder) / file)), soft_wrap=True)
 
 
 @app.command()

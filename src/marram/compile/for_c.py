@@ -16,7 +16,9 @@ from marram.core.program import Program
 from marram.core.target import Target
 
 
-def make(model: Graph | OpaqueModel, target: Target, precision: Precision | None, calibration: Sequence[Array] | None) -> Program:
+def make(
+    model: Graph | OpaqueModel, target: Target, precision: Precision | None, calibration: Sequence[Array] | None
+) -> Program:
     """A Program in C; arguments and errors as ``programs.build``.
 
     Raises:

@@ -15,7 +15,9 @@ from marram.core.target import Target
 _TOOL = "ai-edge-quantizer"
 
 
-def make(model: Graph | OpaqueModel, target: Target, precision: Precision | None, calibration: Sequence[Array] | None) -> Program:
+def make(
+    model: Graph | OpaqueModel, target: Target, precision: Precision | None, calibration: Sequence[Array] | None
+) -> Program:
     """A Program for LiteRT; arguments and errors as ``programs.build``."""
     from marram.model.tflite import read_opaque
 

@@ -15,13 +15,20 @@ from marram.core.target import Target
 _TOOL = "onnxruntime quantize_static"
 
 
-def make(model: Graph | OpaqueModel, target: Target, precision: Precision | None, calibration: Sequence[Array] | None) -> Program:
+def make(
+    model: Graph | OpaqueModel, target: Target, precision: Precision | None, calibration: Sequence[Array] | None
+) -> Program:
     """A Program for ONNX Runtime; arguments and errors as ``programs.build``."""
     return made(model, target, precision, calibration, maker=MAKER)
 
 
 def made(
-    model: Graph | OpaqueModel, target: Target, precision: Precision | None, calibration: Sequence[Array] | None, *, maker: Maker
+    model: Graph | OpaqueModel,
+    target: Target,
+    precision: Precision | None,
+    calibration: Sequence[Array] | None,
+    *,
+    maker: Maker,
 ) -> Program:
     """A Program for any runtime that takes ONNX files."""
     from marram.model.onnx import read_opaque

@@ -11,7 +11,9 @@ from marram.core.program import Program
 from marram.core.target import Target
 
 
-def make(model: Graph | OpaqueModel, target: Target, precision: Precision | None, calibration: Sequence[Array] | None) -> Program:
+def make(
+    model: Graph | OpaqueModel, target: Target, precision: Precision | None, calibration: Sequence[Array] | None
+) -> Program:
     """A Program for OpenVINO; arguments and errors as ``programs.build``."""
     return made(model, target, precision, calibration, maker=MAKER)
 
