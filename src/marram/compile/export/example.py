@@ -60,8 +60,9 @@ Made by marram for `{target.name}` (kernel family `{sources.family}`). C11, no m
 {notes}
 ## Use
 
-`{sources.name}_run(in, out)` runs in a static arena; `{sources.name}_run_in` in one of yours, re-entrant;
-`{sources.name}_invoke` without copies. Inputs are integers: real = scale * (integer - zero point), with the scales in `{sources.name}.h`.
+`{sources.name}_run(in, out)` runs in a static arena, `{sources.name}_run_in` in one of yours (re-entrant),
+`{sources.name}_invoke` without copies. Inputs and outputs are integers: real = scale * (integer - zero point), with the
+scales in `{sources.name}.h`.
 
 ## Build
 
