@@ -85,6 +85,14 @@ def geometry(place: Place, op: WindowOp, kernel: tuple[int, int]) -> Geometry:
     )
 
 
+def rows_literal(place: Place) -> str:
+    """The C initialiser of ``marram_rows`` for an elementwise operator: its rows, and those that each buffer holds."""
+    height, width, elements = rows_of(place.site.output.shape)
+    first, second = place.in_rows[0], place.in_rows[-1]
+    fields = f".height = {height}, .width = {width * elements}, .a_rows = {first}, .b_rows = {second}"
+    return f"((marram_rows){{{fields}, .out_rows = {place.out_rows}}})"
+
+
 def is_sequence(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> bool:
     """Whether images of these shapes are sequences: one row before and after."""
     return in_shape[1] == out_shape[1] == 1

@@ -92,8 +92,11 @@ class Routine(msgspec.Struct, frozen=True, kw_only=True):
     - ``whole``: no overlap.
     - ``elements``: element i of the output is written after element i of each input of the same size is read, in order.
     - ``pixels``: outputs are written in blocks of ``block`` pixels in row order; all that a block needs is read before the
-      block is written.
+      block is written. ``block`` 0: pixel by pixel, and a pixel's inputs are read again until its last byte is written.
     - ``planes``: in place at the same address only, and only when called for all rows at once with whole buffers.
+
+    ``instructions`` estimates one call for all rows. ``call_instructions`` are those of them that a call pays however few rows
+    it makes (rows of a halo that are copied again, a table that is set up): more, smaller calls pay them each.
     """
 
     includes: tuple[str, ...]
@@ -105,7 +108,7 @@ class Routine(msgspec.Struct, frozen=True, kw_only=True):
     traversal: Traversal = "whole"
     block: int = 1
     instructions: float = 0.0
-
+    call_instructions: float = 0.0
 
 
 Maker = Callable[[Place], Routine]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from marram.compile.c.place import Place, Routine
+from marram.compile.c.geometry import rows_literal
+from marram.compile.c.place import POINTWISE, Place, Routine
 from marram.core.operators import Activation, Add, Sub
 from marram.model.reference.arithmetic import activation_range, multiplier
 
@@ -24,14 +25,19 @@ def _sum(place: Place, sign: int, activation: Activation) -> Routine:
         raise site.error("broadcasting is not served here")
     scale_a, scale_b = float(site.scale(a)), float(site.scale(b))
     twice = 2 * max(scale_a, scale_b)
-    factors = [multiplier(scale_a / twice), multiplier(scale_b / twice), multiplier(twice / (2**20 * float(site.scale(site.output))))]
+    factors = [
+        multiplier(scale_a / twice),
+        multiplier(scale_b / twice),
+        multiplier(twice / (2**20 * float(site.scale(site.output)))),
+    ]
     low, high = activation_range(site, activation)
     (va, sa), (vb, sb), (vo, so) = ((int(by.values), int(by.shifts)) for by in factors)
     return Routine(
         includes=("portable/add.h",),
-        body=f"marram_portable_add(x0, x1, y0, {site.output.size}, {sign}, {site.zero_point(a)}, {va}, {sa}, "
-        f"{site.zero_point(b)}, {vb}, {sb}, {site.zero_point(site.output)}, {vo}, {so}, {low}, {high});",
+        body=f"marram_portable_add({rows_literal(place)}, x0, x1, y0, row_begin, row_end, {sign}, "
+        f"{site.zero_point(a)}, {va}, {sa}, {site.zero_point(b)}, {vb}, {sb}, {site.zero_point(site.output)}, {vo}, {so}, {low}, {high});",
+        windows=(POINTWISE, POINTWISE),
+        columns=(POINTWISE, POINTWISE),
         traversal="elements",
         instructions=30.0 * site.output.size,
     )
-

@@ -21,5 +21,6 @@ def average_pool2d(place: Place) -> Routine:
         windows=(sizes.rows,),
         columns=(sizes.columns,),
         traversal="pixels",
+        block=0,
         instructions=5.0 * site.output.size * op.kernel[0] * op.kernel[1],
     )

@@ -27,6 +27,6 @@ def conv2d(place: Place) -> Routine:
         windows=(sizes.rows,),
         columns=(sizes.columns,),
         traversal="pixels",
+        block=0,
         instructions=8.0 * sizes.out_height * sizes.out_width * weights.size,
     )
-

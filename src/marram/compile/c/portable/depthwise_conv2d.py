@@ -27,5 +27,6 @@ def depthwise_conv2d(place: Place) -> Routine:
         windows=(sizes.rows,),
         columns=(sizes.columns,),
         traversal="pixels",
+        block=0,
         instructions=10.0 * sizes.out_height * sizes.out_width * weights.size,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from marram.compile.c.place import ConstantArray, Place, Routine
+from marram.compile.c.geometry import rows_literal
+from marram.compile.c.place import POINTWISE, ConstantArray, Place, Routine
 from marram.model.reference.tables import kernel_of
 
 
@@ -16,8 +17,10 @@ def table(place: Place) -> Routine:
     (values,) = kernel_of(site)(np.concatenate([np.arange(128), np.arange(-128, 0)]).astype(np.int8))
     return Routine(
         includes=("portable/table.h",),
-        body=f"marram_portable_table(x0, y0, {site.output.size}, @table@);",
+        body=f"marram_portable_table({rows_literal(place)}, x0, y0, row_begin, row_end, @table@);",
         constants=(ConstantArray(name="table", c_type="int8_t", values=values, align_bytes=1, role="table"),),
+        windows=(POINTWISE,),
+        columns=(POINTWISE,),
         traversal="elements",
         instructions=5.0 * site.output.size,
     )
