@@ -45,6 +45,21 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     outputs_digest: str
 
 
+class LayerCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one layer of generated C cost on an emulated core, in instructions of one inference, exactly counted.
+
+    ``name`` is the layer's function, ``node`` the Graph's node. ``classes`` splits the instructions by kind (load, store,
+    multiply, branch, other).
+    """
+
+    name: str
+    node: str
+    operator: str
+    macs: int
+    instructions: int
+    classes: dict[str, int]
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that was measured of one Program: figures by name, parity with the reference, and where and on which data.
 
@@ -58,6 +73,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     figures: tuple[Figure, ...]
     parity: tuple[Parity, ...] = ()
     confusion: tuple[tuple[int, ...], ...] | None = None
+    layers: tuple[LayerCost, ...] = ()
     marks: tuple[str, ...] = ()
 
     def figure(self, name: str) -> Figure | None:

@@ -73,6 +73,8 @@ def judge(limits: Sequence[Limit], evidence: Evidence, *, subject: str) -> tuple
 def _verdict(limit: Limit, evidence: Evidence, subject: str) -> Verdict:
     figure = evidence.figure(limit.figure) or _not_taken(limit)
     counted = {"value": figure.value, "low": figure.low, "high": figure.high}[limit.bound]
+    if figure.kind == "estimated" and limit.side == "max" and figure.high is not None:
+        counted = figure.high  # doubt counts against the promise
     kept = None
     if figure.value is not None and counted is not None:
         allowed = limit.limit * limit.figure_units

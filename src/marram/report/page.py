@@ -14,6 +14,7 @@ from marram.report.plots import (
     class_balance,
     confusion_matrix,
     latency_curves,
+    layer_costs,
     layer_damage,
     pareto,
     training_curve,
@@ -23,6 +24,16 @@ from marram.report.wording import figure_text, limit_text
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _WORDS = {True: "kept", False: "broken", None: "not measured"}
+_FIRMWARE_FIGURES = (
+    "instructions",
+    "instructions_per_mac",
+    "latency_p90_us",
+    "energy_uj",
+    "ram_bytes",
+    "flash_bytes",
+    "stack_bytes",
+    "arena_bytes",
+)
 _STATES = {True: "kept", False: "broken", None: "unknown"}
 
 
@@ -45,12 +56,16 @@ def page(result: BuildResult) -> str:
 def _context(result: BuildResult) -> dict[str, Any]:
     first = result.targets[0]
     sections = [("promises", "Promises"), ("accuracy", "Accuracy"), ("quantisation", "Quantisation"), ("cost", "Cost")]
+    firmware = [_firmware(target) for target in result.targets if target.evidence.layers]
+    if firmware:
+        sections.append(("firmware", "Firmware"))
     sections += [("data", "Data"), ("model", "Model"), ("lineage", "Lineage")]
     return {
         "result": result,
         "banner": _banner(result),
         "sections": [section for section in sections if section[0] != "quantisation" or result.damage],
         "plots": _plots(result),
+        "firmware": firmware,
         "confusion_of": f"{first.name}: {first.runtime}, {first.precision}",
         "classes": _class_rows(first, result.labels),
         "recipe": "" if result.recipe is None else recipe_text(result.recipe),
@@ -108,6 +123,21 @@ def _plots(result: BuildResult) -> dict[str, Any]:
     if result.model.history:
         drawn["training"] = training_curve(result.model.history)
     return {name: _markup(svg) for name, svg in drawn.items()}
+
+
+def _firmware(target: TargetResult) -> dict[str, Any]:
+    """What the page says of a target that runs generated C."""
+    layers = target.evidence.layers
+    return {
+        "name": target.name,
+        "device": target.device,
+        "figures": [figure for figure in target.evidence.figures if figure.name in _FIRMWARE_FIGURES],
+        "layers": layers,
+        "instructions": sum(layer.instructions for layer in layers),
+        "bars": _markup(layer_costs([layer.name for layer in layers], [layer.classes for layer in layers])),
+        "plan": _markup(target.memory_plan),
+        "notes": target.memory_notes,
+    }
 
 
 def _promised(target: TargetResult, promise: str) -> float | None:

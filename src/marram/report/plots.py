@@ -6,7 +6,7 @@ Colours: one family for ours, grey for context, red only for what is broken. Tex
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -138,6 +138,29 @@ def layer_damage(names: Sequence[str], sqnr_db: Sequence[float], accuracies: Seq
         drawn.axes.set_xlim(0, max([*sqnr_db, 1.0]) * 1.35)
         drawn.axes.set_xlabel("signal to quantisation noise, dB (more is better)")
         drawn.axes.grid(visible=False, axis="y")
+    return drawn.svg
+
+
+def layer_costs(names: Sequence[str], classes: Sequence[Mapping[str, int]]) -> str:
+    """Instructions of each layer of generated C as one stacked bar. classes: instructions by kind, for each layer."""
+    kinds = sorted({kind for row in classes for kind in row}, key=lambda kind: -sum(row.get(kind, 0) for row in classes))
+    totals = [sum(row.values()) for row in classes]
+    whole = max(sum(totals), 1)
+    with canvas("layer-costs", height_in=1.5 + 0.24 * len(names)) as drawn:
+        places = np.arange(len(names))
+        left = np.zeros(len(names))
+        for kind, colour in zip(kinds, (*SERIES, GREY, *SERIES), strict=False):
+            width = np.array([row.get(kind, 0) for row in classes], dtype=np.float64) / 1000
+            drawn.axes.barh(places, width, left=left, color=colour, height=0.68, label=kind)
+            left += width
+        for place, total in enumerate(totals):
+            drawn.axes.text(total / 1000, place, f" {100 * total / whole:.1f} %", va="center", fontsize=8)
+        drawn.axes.set_yticks(places, names, fontsize=8)
+        drawn.axes.invert_yaxis()
+        drawn.axes.set_xlim(0, max([*totals, 1]) / 1000 * 1.15)
+        drawn.axes.set_xlabel("thousands of instructions")
+        drawn.axes.grid(visible=False, axis="y")
+        drawn.figure.legend(loc="outside upper center", ncols=5)
     return drawn.svg
 
 

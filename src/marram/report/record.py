@@ -64,7 +64,10 @@ class Attempt(_Part, frozen=True, kw_only=True):
 
 
 class TargetResult(_Part, frozen=True, kw_only=True):
-    """What a target got: the bundle (path in the project folder), its evidence and its verdicts, and what else was tried."""
+    """What a target got: the bundle (path in the project folder), its evidence and its verdicts, and what else was tried.
+
+    ``memory_plan`` is the SVG of the arena of a microcontroller's program, ``memory_notes`` what the planner says of it.
+    """
 
     name: str
     device: str
@@ -76,6 +79,8 @@ class TargetResult(_Part, frozen=True, kw_only=True):
     evidence: Evidence
     verdicts: tuple[Verdict, ...]
     attempts: tuple[Attempt, ...]
+    memory_plan: str = ""
+    memory_notes: tuple[str, ...] = ()
 
 
 class BuildResult(_Part, frozen=True, kw_only=True):
