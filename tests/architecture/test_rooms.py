@@ -23,7 +23,7 @@ ANYWHERE = {
     "model": {"msgspec", "numpy", "torch", "onnx", "flatbuffers", "google"},
     "compress": {"msgspec", "numpy", "torch"},
     "compile": {"msgspec", "numpy", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer", "openvino"},
-    "measure": {"msgspec", "numpy", "psutil"},
+    "measure": {"msgspec", "numpy", "psutil", "serial"},
     "bundle": {"msgspec", "numpy", "cryptography", "zstandard"},
     "runtime": {"msgspec", "numpy", "onnxruntime", "ai_edge_litert", "openvino"},
     "report": {"msgspec", "numpy", "jinja2", "markupsafe", "matplotlib"},
