@@ -10,7 +10,7 @@ from marram.compile.c.layers import Layer, Layers, layers_of
 from marram.compile.c.lowering import lower
 from marram.compile.c.place import Place, Routine
 from marram.compile.c.sources import identifier
-from marram.compile.c.geometry import rows_of
+from marram.compile.c.geometry import activations_of, keeps_axes, rows_of
 from marram.compile.memory import Form, MemoryPlan, Problem, Task, plan_memory
 from marram.core.graph import Graph
 from marram.core.operators import operator_name
@@ -60,7 +60,7 @@ def generate(graph: Graph, family: Family, *, name: str | None = None, arena_lim
     plan = plan_memory(problem, budget_bytes=arena_limit_bytes)
     rings = {slot.name: slot.rows for slot in plan.slots if slot.kind == "ring"}
     routines = tuple(
-        routine(_place(layer, found, rings, lean=lean), family) for layer, lean in zip(found.layers, plan.lean, strict=True)
+        _answer(layer, found, rings, family, lean=lean) for layer, lean in zip(found.layers, plan.lean, strict=True)
     )
     files = {
         f"{prefix}.h": header_text(prefix, lowered, found, plan, family),
@@ -78,10 +78,10 @@ def generate(graph: Graph, family: Family, *, name: str | None = None, arena_lim
 
 def _place(layer: Layer, found: Layers, rings: dict[str, int], *, lean: bool) -> Place:
     """A layer with its buffers: rings as given, all else whole. A view in another shape is whole in its own shape."""
-    tensors = [tensor for tensor, constant in zip(layer.site.inputs, layer.site.constants, strict=True) if tensor and constant is None]
-    in_rows = tuple(
-        rings.get(name, rows_of(tensor.shape)[0]) for name, tensor in zip(layer.inputs, tensors, strict=True)
-    )
+    tensors = [
+        tensor for tensor, constant in zip(layer.site.inputs, layer.site.constants, strict=True) if tensor and constant is None
+    ]
+    in_rows = tuple(rings.get(name, rows_of(tensor.shape)[0]) for name, tensor in zip(layer.inputs, tensors, strict=True))
     out_rows = rings.get(layer.outputs[0], rows_of(layer.site.output.shape)[0])
     del found
     return Place(name=layer.name, site=layer.site, in_rows=in_rows, out_rows=out_rows, lean=lean)
@@ -92,9 +92,7 @@ def _problem(found: Layers, family: Family) -> Problem:
         Task(name=layer.name, inputs=layer.inputs, outputs=layer.outputs, form=_former(layer, found, family))
         for layer in found.layers
     )
-    return Problem(
-        tasks=tasks, values=found.values, inputs=found.inputs, outputs=found.outputs, align_bytes=family.align_bytes
-    )
+    return Problem(tasks=tasks, values=found.values, inputs=found.inputs, outputs=found.outputs, align_bytes=family.align_bytes)
 
 
 def _former(layer: Layer, found: Layers, family: Family):  # type: ignore[no-untyped-def]  # noqa: ANN202
@@ -108,10 +106,10 @@ def _former(layer: Layer, found: Layers, family: Family):  # type: ignore[no-unt
                 for name, rows in (*zip(layer.inputs, in_rows, strict=True), (layer.outputs[0], out_rows))
                 if rows != found.values[name].rows
             }
-            answer = routine(_place(layer, found, rings, lean=lean), family)
+            answer = _answer(layer, found, rings, family, lean=lean)
             made[key] = Form(
                 scratch_bytes=answer.scratch_bytes,
-                windows=answer.windows if _keeps_rows(layer, found) else None,
+                windows=answer.windows,
                 columns=answer.columns,
                 traversal=answer.traversal,
                 block=answer.block,
@@ -122,12 +120,22 @@ def _former(layer: Layer, found: Layers, family: Family):  # type: ignore[no-unt
     return form
 
 
+def _answer(layer: Layer, found: Layers, rings: dict[str, int], family: Family, *, lean: bool) -> Routine:
+    """The family's routine; it makes all rows in one call where the rows of its values are not those of its tensors."""
+    place = _place(layer, found, rings, lean=lean)
+    answer = routine(place, family)
+    if answer.windows is None or _keeps_rows(layer, found):
+        return answer
+    rows = rows_of(layer.site.output.shape)[0] if keeps_axes(layer.site) else layer.site.output.shape[1]
+    body = f"const int row_begin = 0, row_end = {rows};\n{answer.body}"
+    return msgspec.structs.replace(answer, windows=None, columns=None, body=body)
+
+
 def _keeps_rows(layer: Layer, found: Layers) -> bool:
     """Whether the values of a layer have the rows that its own tensors have; views in other shapes do not."""
-    tensors = [tensor for tensor, constant in zip(layer.site.inputs, layer.site.constants, strict=True) if tensor and constant is None]
-    shapes = [tensor.shape for tensor in tensors] + [layer.site.output.shape]
+    shapes = [tensor.shape for tensor in (*activations_of(layer.site), layer.site.output)]
     names = [*layer.inputs, layer.outputs[0]]
-    return all(
+    return keeps_axes(layer.site) and all(
         rows_of(shape)[:2] == (found.values[name].rows, found.values[name].width)
         for shape, name in zip(shapes, names, strict=True)
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from marram.compile.c.place import Place, Window
+from marram.core.graph import Tensor
 from marram.core.operators import AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D
+from marram.model.reference.site import Site
 
 WindowOp = Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D
 
@@ -57,23 +59,26 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
 
 def geometry(place: Place, op: WindowOp, kernel: tuple[int, int]) -> Geometry:
     """The sizes at a place, for a ``kernel`` of (height, width)."""
-    _, height, width, channels = place.site.input(0).shape
+    batch, height, width, channels = place.site.input(0).shape
+    if batch != 1:
+        raise place.site.error(f"C runs one sample, and this layer has {batch}", "Make the graph with a leading axis of 1.")
     _, out_height, out_width, out_channels = place.site.output.shape
     dilation = getattr(op, "dilation", (1, 1))
     sizes = [(height, out_height, kernel[0], op.stride[0], dilation[0], op.padding[0])]
     sizes.append((width, out_width, kernel[1], op.stride[1], dilation[1], op.padding[2]))
     if is_sequence(place.site.input(0).shape, place.site.output.shape):
         sizes.reverse()
+    by_rows = keeps_axes(place.site)
     (in_h, out_h, kernel_h, stride_y, dilation_y, top), (in_w, out_w, kernel_w, stride_x, dilation_x, left) = sizes
     return Geometry(
         in_height=in_h,
         in_width=in_w,
         in_channels=channels,
-        in_rows=place.in_rows[0],
+        in_rows=place.in_rows[0] if by_rows else in_h,
         out_height=out_h,
         out_width=out_w,
         out_channels=out_channels,
-        out_rows=place.out_rows,
+        out_rows=place.out_rows if by_rows else out_h,
         kernel_height=kernel_h,
         kernel_width=kernel_w,
         stride_y=stride_y,
@@ -96,6 +101,17 @@ def rows_literal(place: Place) -> str:
 def is_sequence(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> bool:
     """Whether images of these shapes are sequences: one row before and after."""
     return in_shape[1] == out_shape[1] == 1
+
+
+def keeps_axes(site: Site) -> bool:
+    """Whether the rows of all images of a node run along one axis: not where an image of one row becomes one of several."""
+    shapes = [tensor.shape for tensor in (*activations_of(site), *site.outputs)]
+    return len({shape[1] == 1 for shape in shapes if len(shape) == 4 and shape[0] == 1}) < 2
+
+
+def activations_of(site: Site) -> tuple[Tensor, ...]:
+    """The inputs that are not constants, in order."""
+    return tuple(t for t, constant in zip(site.inputs, site.constants, strict=True) if t is not None and constant is None)
 
 
 def rows_of(shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -23,7 +23,7 @@ class Requantisation(msgspec.Struct, frozen=True, kw_only=True):
     """Per output channel, int64 arrays of shape (O,).
 
     Args:
-        bias: folded bias, fits int32.
+        bias: folded bias (or the given one, where it is not to be folded), fits int32.
         multiplier: in [2**30, 2**31) or 0; the factor is ``multiplier * 2**(shift - 31)``.
         shift: positive shifts left before the product, negative ones right after it.
         zero_point, low, high: of the output; ``low`` and ``high`` include the fused activation.
@@ -45,8 +45,14 @@ class Requantisation(msgspec.Struct, frozen=True, kw_only=True):
         return bool((self.shift <= 0).all() and (self.reach < 2**30).all())
 
 
-def requantisation(site: Site, activation: Activation, *, channel_axis: int) -> Requantisation:
+def requantisation(site: Site, activation: Activation, *, channel_axis: int, folded: bool = True) -> Requantisation:
     """The constants of a layer with weights, ``channel_axis`` of which is the output channel.
+
+    Args:
+        site: an int8 layer.
+        activation: fused into the clamp.
+        channel_axis: of the weights.
+        folded: whether the kernel sums ``w * x`` onto a folded bias; else it sums ``w * (x - zero_point)`` onto the given one.
 
     Raises:
         UserError: an accumulator can leave int32 for some input; the layer and the channel are named.
@@ -55,20 +61,19 @@ def requantisation(site: Site, activation: Activation, *, channel_axis: int) -> 
     weights = weights.reshape(weights.shape[0], -1)
     bias = integer_bias(site)
     given = np.zeros(len(weights), np.int64) if bias is None else bias.astype(np.int64)
-    folded = given - site.zero_point(site.input(0)) * weights.sum(axis=1)
-    low, high = (-128, 127) if site.input(0).dtype == "int8" else (-32768, 32767)
-    reach = np.abs(folded) + np.maximum(np.abs(weights * low), np.abs(weights * high)).sum(axis=1)
+    zero_point = site.zero_point(site.input(0))
+    start = given - zero_point * weights.sum(axis=1) if folded else given
+    low, high = (-128, 127) if folded else (-128 - zero_point, 127 - zero_point)
+    reach = np.abs(start) + np.maximum(np.abs(weights * low), np.abs(weights * high)).sum(axis=1)
     factor = channel_multiplier(site, len(weights))
-    grown = reach << np.maximum(factor.shifts, 0)
-    if site.input(0).dtype == "int8" and (grown > INT32_MAX).any():
-        worst = int(np.argmax(grown))
-        raise site.error(
-            f"the accumulator of channel {worst} can reach {int(grown[worst])}, beyond int32",
-            "Fewer inputs to this layer, or a larger output scale.",
-        )
+    _need_int32(site, reach, "the accumulator")
+    # What stands before a left shift is a whole sum; padded places add nothing, so these bounds hold at borders too.
+    edges = np.stack([weights * (-128 - zero_point), weights * (127 - zero_point)])
+    peak = np.maximum(given + edges.max(axis=0).sum(axis=1), -given - edges.min(axis=0).sum(axis=1))
+    _need_int32(site, peak << np.clip(factor.shifts, 0, 31), "the accumulator, shifted left for its multiplier,")
     least, greatest = activation_range(site, activation)
     return Requantisation(
-        bias=folded,
+        bias=start,
         multiplier=factor.values,
         shift=factor.shifts,
         zero_point=site.zero_point(site.output),
@@ -76,3 +81,13 @@ def requantisation(site: Site, activation: Activation, *, channel_axis: int) -> 
         high=greatest,
         reach=reach,
     )
+
+
+def _need_int32(site: Site, magnitudes: Array, what: str) -> None:
+    """Refuses a layer in which some input can carry a channel beyond int32."""
+    worst = int(np.argmax(magnitudes))
+    if magnitudes[worst] > INT32_MAX:
+        raise site.error(
+            f"{what} of channel {worst} can reach {int(magnitudes[worst])}, beyond int32",
+            "Fewer inputs to this layer, or a larger output scale.",
+        )

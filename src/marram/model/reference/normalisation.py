@@ -120,7 +120,7 @@ def layer_norm_integer(site: Site) -> Kernel:
     channels = site.input(0).shape[-1]
     if channels > _MOST_CHANNELS:
         raise site.error(f"integer layer norm takes at most {_MOST_CHANNELS} channels, got {channels}")
-    gamma, beta, scale = _affine(site)
+    gamma, beta, scale = affine_of(site)
     fraction, floor = variance_floor(channels, float(site.scale(site.input(0))), site.op(LayerNorm).epsilon)
     low, high = integer_range(site.output)
     finish = rescaler(
@@ -149,7 +149,8 @@ def _without_affine(site: Site) -> Site:
     )
 
 
-def _affine(site: Site) -> tuple[Array, Array, float]:
+def affine_of(site: Site) -> tuple[Array, Array, float]:
+    """Gamma and beta of a layer norm as integers, int64 (C), and gamma's scale."""
     gamma, beta = site.constant(1), site.constant(2)
     if gamma.dtype == np.float32 and beta.dtype == np.float32:
         small, wide, scale = integer_affine(gamma, beta)

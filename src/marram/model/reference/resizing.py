@@ -66,7 +66,7 @@ def _bilinear_float(site: Site) -> Kernel:
     return kernel
 
 
-def _integer_line(op: Resize, size_in: int, size_out: int) -> tuple[Array, Array, Array]:
+def integer_line(op: Resize, size_in: int, size_out: int) -> tuple[Array, Array, Array]:
     """Lower index, upper index and the upper one's weight of 1024. ``ComputeInterpolationValuesInteger``."""
     aligned = op.align_corners and size_out > 1
     numerator, denominator = (size_in - 1, size_out - 1) if aligned else (size_in, size_out)
@@ -83,8 +83,8 @@ def _bilinear_integer(site: Site) -> Kernel:
     """Interpolation with 10-bit weights, halves away from zero. Specification: ``ResizeBilinearInteger``."""
     op = site.op(Resize)
     _, height, width, _ = site.input(0).shape
-    top, bottom, down = _integer_line(op, height, op.size[0])
-    left, right, across = _integer_line(op, width, op.size[1])
+    top, bottom, down = integer_line(op, height, op.size[0])
+    left, right, across = integer_line(op, width, op.size[1])
     down, across = down[:, None, None], across[:, None]
     dtype = np.dtype(site.output.dtype)
 

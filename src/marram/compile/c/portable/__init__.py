@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from marram.compile.c.place import Maker
-from marram.compile.c.portable.add import add, sub
 from marram.compile.c.portable.average_pool2d import average_pool2d
+from marram.compile.c.portable.broadcast import add, mul, sub
 from marram.compile.c.portable.conv2d import conv2d
 from marram.compile.c.portable.dense import dense
 from marram.compile.c.portable.depthwise_conv2d import depthwise_conv2d
+from marram.compile.c.portable.layer_norm import layer_norm
+from marram.compile.c.portable.matmul import matmul
+from marram.compile.c.portable.max_pool2d import max_pool2d
+from marram.compile.c.portable.movement import concat, reshape, split, strided_slice, transpose
+from marram.compile.c.portable.pad import pad
+from marram.compile.c.portable.reduction import mean, total
+from marram.compile.c.portable.resize import resize
 from marram.compile.c.portable.softmax import softmax
 from marram.compile.c.portable.table import table
+from marram.compile.c.portable.transpose_conv2d import transpose_conv2d
 from marram.core import operators as ops
 
 MAKERS: dict[type, Maker] = {
@@ -18,6 +26,20 @@ MAKERS: dict[type, Maker] = {
     ops.Dense: dense,
     ops.Add: add,
     ops.Sub: sub,
+    ops.Mul: mul,
+    ops.TransposeConv2D: transpose_conv2d,
+    ops.MatMul: matmul,
+    ops.Concat: concat,
+    ops.Split: split,
+    ops.Slice: strided_slice,
+    ops.Pad: pad,
+    ops.Reshape: reshape,
+    ops.Transpose: transpose,
+    ops.MaxPool2D: max_pool2d,
+    ops.Mean: mean,
+    ops.Sum: total,
+    ops.Resize: resize,
+    ops.LayerNorm: layer_norm,
     ops.AveragePool2D: average_pool2d,
     ops.Relu: table,
     ops.Relu6: table,

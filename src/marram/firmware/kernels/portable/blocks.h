@@ -1,0 +1,225 @@
+#ifndef MARRAM_PORTABLE_BLOCKS_H
+#define MARRAM_PORTABLE_BLOCKS_H
+#include "common/window.h"
+
+/* Convolution in blocks of a few pixels by all output channels. Here is what all cores share: which bytes a block reads and
+ * where its results go. What a core does best is the inner product, a function that takes a marram_block:
+ *
+ * `taps` to `taps_end` are rows of `pixels` pointers, one row for each stretch of `length` bytes of the window; the function
+ * multiplies them with the weights in their order, for `groups` groups of output channels, and writes pixel p's results
+ * to out + p * out_stride. */
+typedef struct {
+    const int8_t *const *taps;
+    const int8_t *const *taps_end;
+    int length;
+    int groups;
+    const int8_t *weights;
+    const int32_t *channels;
+    int8_t *out;
+    int out_stride;
+} marram_block;
+
+typedef void (*marram_inner_product)(const marram_block *block);
+
+/* A layer: `padding` is one row of the kernel full of the input's zero point. Where `gathers` is set a block's windows are copied
+ * into scratch, as their stretches are too short to be read where they stand. `clamps`: the range is not all of int8. */
+typedef struct {
+    marram_window w;
+    const int8_t *padding;
+    const int8_t *weights;
+    const int32_t *channels;
+    int groups, out_stride, gathers, clamps, low, high;
+} marram_blocks;
+
+/* A pixel of the output: `slot` is where the first row of its window stands in the input's ring, `out_slot` its own row. */
+typedef struct {
+    int x, y, slot, out_slot;
+} marram_pixel;
+
+MARRAM_INLINE int marram_wrapped(int slot, int rows)
+{
+    while (slot >= rows) {
+        slot -= rows;
+    }
+    return slot;
+}
+
+/* The address of the window's row ky at column ix, or of the padding's where the row is outside of the image. */
+MARRAM_INLINE const int8_t *marram_window_row(const marram_window *w, const int8_t *x, const int8_t *padding,
+                                              const marram_pixel *at, int ky, int first_x)
+{
+    const int iy = at->y * w->stride_y - w->pad_top + ky * w->dilation_y;
+    if (iy < 0 || iy >= w->in_height) {
+        return padding;
+    }
+    return x + (marram_wrapped(at->slot + ky * w->dilation_y, w->in_rows) * w->in_width + first_x) * w->in_channels;
+}
+
+/* The rows of one pixel's window, whole: for windows inside of the image's columns. */
+MARRAM_INLINE void marram_taps_whole(const marram_window *w, const int8_t *x, const int8_t *padding,
+                                     const marram_pixel *at, const int8_t **taps, int pixels)
+{
+    const int first = at->x * w->stride_x - w->pad_left;
+    for (int ky = 0; ky < w->kernel_height; ky++, taps += pixels) {
+        *taps = marram_window_row(w, x, padding, at, ky, first);
+    }
+}
+
+/* The same tap by tap. */
+MARRAM_INLINE void marram_taps_single(const marram_window *w, const int8_t *x, const int8_t *padding,
+                                      const marram_pixel *at, const int8_t **taps, int pixels)
+{
+    const int first = at->x * w->stride_x - w->pad_left;
+    for (int ky = 0; ky < w->kernel_height; ky++) {
+        const int8_t *row = marram_window_row(w, x, padding, at, ky, 0);
+        int ix = first;
+        for (int kx = 0; kx < w->kernel_width; kx++, ix += w->dilation_x, taps += pixels) {
+            *taps = row == padding || ix < 0 || ix >= w->in_width ? padding : row + ix * w->in_channels;
+        }
+    }
+}
+
+/* A copy of one pixel's window. */
+MARRAM_INLINE void marram_gather(const marram_window *w, const int8_t *x, const int8_t *padding, const marram_pixel *at,
+                                 int8_t *to)
+{
+    const int first = at->x * w->stride_x - w->pad_left;
+    const int step = w->dilation_x * w->in_channels;
+    const int inside = first >= 0 && first + (w->kernel_width - 1) * w->dilation_x < w->in_width;
+    for (int ky = 0; ky < w->kernel_height; ky++) {
+        const int8_t *row = marram_window_row(w, x, padding, at, ky, 0);
+        if (row == padding || (inside && w->dilation_x == 1)) {
+            const int8_t *from = row == padding ? padding : row + first * w->in_channels;
+            const int8_t *end = from + w->kernel_width * w->in_channels;
+            do {
+                *to++ = *from++;
+            } while (from != end);
+            continue;
+        }
+        int ix = first;
+        const int8_t *pixel = row + first * w->in_channels;
+        for (int kx = 0; kx < w->kernel_width; kx++, ix += w->dilation_x, pixel += step) {
+            const int8_t *from = ix < 0 || ix >= w->in_width ? padding : pixel;
+            for (int c = 0; c < w->in_channels; c++) {
+                *to++ = from[c];
+            }
+        }
+    }
+}
+
+/* Results from where they were staged to where they belong. */
+MARRAM_INLINE void marram_deliver(const int8_t *from, int8_t *to, int count, int clamps, int low, int high)
+{
+    if (clamps) {
+        for (int i = 0; i < count; i++) {
+            const int value = from[i];
+            to[i] = (int8_t)(value < low ? low : value > high ? high : value);
+        }
+        return;
+    }
+#if defined(__GNUC__)
+    if ((((uintptr_t)from | (uintptr_t)to | (uintptr_t)count) & 3u) == 0) {
+        const int8_t *const end = from + count;
+        do { /* a word at a time: both are aligned */
+            __builtin_memcpy(__builtin_assume_aligned(to, 4), __builtin_assume_aligned(from, 4), 4);
+            from += 4;
+            to += 4;
+        } while (from != end);
+        return;
+    }
+#endif
+    for (int i = 0; i < count; i++) {
+        to[i] = from[i];
+    }
+}
+
+/* The next pixel in row order. */
+MARRAM_INLINE void marram_advance(const marram_window *w, marram_pixel *at)
+{
+    if (++at->x == w->out_width) {
+        at->x = 0;
+        at->y++;
+        at->slot = marram_wrapped(at->slot + w->stride_y, w->in_rows);
+        at->out_slot = at->out_slot + 1 == w->out_rows ? 0 : at->out_slot + 1;
+    }
+}
+
+/* Rows [row_begin, row_end) of the output. scratch: `pixels` * out_stride bytes, then `pixels` * kernel height * width
+ * pointers, or, where the layer gathers, `pixels` pointers and `pixels` windows. A block is read before it is written. */
+MARRAM_INLINE void marram_blocks_run(const marram_blocks *b, const int8_t *x, int8_t *y, int row_begin, int row_end,
+                                     void *scratch, int pixels, marram_inner_product product)
+{
+    const marram_window *const w = &b->w;
+    int8_t *const staged = scratch;
+    const int8_t **const taps = (const int8_t **)(void *)(staged + ((pixels * b->out_stride + 7) & ~7));
+    int8_t *const gathered = (int8_t *)(taps + pixels);
+    const int depth = w->kernel_height * w->kernel_width * w->in_channels;
+    const int first_y = row_begin * w->stride_y - w->pad_top;
+    marram_pixel at = {0, row_begin, first_y % w->in_rows, row_begin % w->out_rows};
+    if (at.slot < 0) {
+        at.slot += w->in_rows;
+    }
+    marram_block block = {taps, taps, 0, b->groups, b->weights, b->channels, staged, b->out_stride};
+    for (int left = (row_end - row_begin) * w->out_width; left > 0; left -= pixels) {
+        marram_pixel next = at;
+        if (b->gathers) {
+            for (int p = 0; p < pixels; p++) {
+                taps[p] = gathered + p * depth;
+                if (p < left) {
+                    marram_gather(w, x, b->padding, &next, gathered + p * depth);
+                    marram_advance(w, &next);
+                }
+            }
+            block.taps_end = taps + pixels;
+            block.length = depth;
+        } else {
+            int whole = w->kernel_width == 1 || w->dilation_x == 1;
+            for (int p = 0; p < pixels && p < left; p++) {
+                const int first = next.x * w->stride_x - w->pad_left;
+                whole = whole && first >= 0 && first + w->kernel_width <= w->in_width;
+                marram_advance(w, &next);
+            }
+            next = at;
+            for (int p = 0; p < pixels; p++) {
+                if (whole) {
+                    marram_taps_whole(w, x, b->padding, &next, taps + p, pixels);
+                } else {
+                    marram_taps_single(w, x, b->padding, &next, taps + p, pixels);
+                }
+                if (p + 1 < left) {
+                    marram_advance(w, &next); /* past the end the last pixel is made again, and dropped */
+                }
+            }
+            block.taps_end = taps + pixels * w->kernel_height * (whole ? 1 : w->kernel_width);
+            block.length = w->in_channels * (whole ? w->kernel_width : 1);
+        }
+        product(&block);
+        for (int p = 0; p < pixels && p < left; p++) {
+            marram_deliver(staged + p * b->out_stride, y + (at.out_slot * w->out_width + at.x) * w->out_channels,
+                           w->out_channels, b->clamps, b->low, b->high);
+            marram_advance(w, &at);
+        }
+    }
+}
+
+/* The same for a kernel of one pixel and stride 1 on whole buffers: a list of pixels. scratch: `pixels` * out_stride bytes. */
+MARRAM_INLINE void marram_blocks_run_flat(const marram_blocks *b, const int8_t *x, int8_t *y, int count, void *scratch,
+                                          int pixels, marram_inner_product product)
+{
+    const int depth = b->w.in_channels, outputs = b->w.out_channels;
+    int8_t *const staged = scratch;
+    const int8_t *taps[4];
+    marram_block block = {taps, taps + pixels, depth, b->groups, b->weights, b->channels, staged, b->out_stride};
+    for (int left = count; left > 0; left -= pixels) {
+        for (int p = 0; p < pixels; p++) {
+            taps[p] = x;
+            x += p + 1 < left ? depth : 0;
+        }
+        product(&block);
+        for (int p = 0; p < pixels && p < left; p++) {
+            marram_deliver(staged + p * b->out_stride, y, outputs, b->clamps, b->low, b->high);
+            y += outputs;
+        }
+    }
+}
+#endif

@@ -1,0 +1,205 @@
+"""Generated C on this machine: many models in one executable that reads vectors on stdin, and a plan with guards for it.
+
+Every model's arena is allocated with exactly its bytes, inputs and outputs likewise, so that the address sanitiser sees the
+first byte outside. With ``apart`` every value and every scratch has a place of its own and the bytes between are poisoned: a
+kernel that leaves its buffers inside of the arena is seen too.
+"""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from marram.compile.c import generation
+from marram.compile.c.families import FAMILIES
+from marram.compile.c.generation import Generated, generate
+from marram.compile.memory.plan import Call, MemoryPlan, Problem, Slot
+from marram.core.graph import Array, Graph
+
+STRICT = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+SANITISED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+GUARD_BYTES = 64
+
+_MAIN = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#endif
+typedef struct { size_t from, size; } span;
+typedef struct {
+    int (*run)(void *arena, void **in, void **out);
+    size_t arena_bytes, arena_align;
+    const size_t *in, *out;
+    const span *guards;
+} model;
+%s
+static const model models[] = {%s};
+
+static void *exactly(size_t align, size_t size)
+{
+    void *at = NULL;
+    if (posix_memalign(&at, align < sizeof(void *) ? sizeof(void *) : align, size)) { exit(3); }
+    return at;
+}
+
+static void fill(void *into, size_t size)
+{
+    if (fread(into, 1, size, stdin) != size) { exit(4); }
+}
+
+int main(void)
+{
+    unsigned index, count, rubbish = 0x5a;
+    while (fread(&index, sizeof index, 1, stdin) == 1) {
+        const model *m = &models[index];
+        fill(&count, sizeof count);
+        for (unsigned vector = 0; vector < count; vector++, rubbish ^= 0xff) {
+            uint8_t *arena = exactly(m->arena_align, m->arena_bytes);
+            memset(arena, (int)rubbish, m->arena_bytes);
+            for (const span *guard = m->guards; guard->size; guard++) {
+                ASAN_POISON_MEMORY_REGION(arena + guard->from, guard->size);
+            }
+            void *in[16], *out[32];
+            size_t ins = 0, outs = 0;
+            for (; m->in[ins]; ins++) { in[ins] = exactly(16, m->in[ins]); fill(in[ins], m->in[ins]); }
+            for (; m->out[outs]; outs++) { out[outs] = exactly(16, m->out[outs]); }
+            if (m->run(arena, in, out) != 0) { return 5; }
+            for (size_t i = 0; i < outs; i++) { fwrite(out[i], 1, m->out[i], stdout); free(out[i]); }
+            for (size_t i = 0; i < ins; i++) { free(in[i]); }
+            free(arena);
+        }
+    }
+    return 0;
+}
+"""
+
+
+def spread(problem: Problem, *, budget_bytes: int | None = None) -> MemoryPlan:
+    """A plan in which nothing overlaps: values, whole, and scratch one after the other with guards between."""
+    del budget_bytes
+    slots: list[Slot] = []
+    at = GUARD_BYTES
+
+    def put(name: str, kind: str, size: int, rows: int) -> None:
+        nonlocal at
+        last = len(problem.tasks) - 1
+        slots.append(Slot(name=name, kind=kind, offset_bytes=at, size_bytes=size, rows=rows, first=0, last=last))
+        at += -(-size // GUARD_BYTES) * GUARD_BYTES + GUARD_BYTES
+
+    for name, value in problem.values.items():
+        if value.inside is None:
+            put(name, "value", value.size_bytes, value.rows)
+    for task in problem.tasks:
+        rows = tuple(problem.values[name].rows for name in task.inputs)
+        form = task.form(rows, problem.values[task.outputs[0]].rows, False)
+        if form.scratch_bytes:
+            put(task.name, "scratch", form.scratch_bytes, 1)
+    calls = tuple(
+        Call(task=index, row_begin=0, row_end=problem.values[task.outputs[0]].rows) for index, task in enumerate(problem.tasks)
+    )
+    return MemoryPlan(arena_bytes=at, slots=tuple(slots), calls=calls, lean=(False,) * len(problem.tasks), lower_bound_bytes=at)
+
+
+def generate_apart(graph: Graph, family: str, *, name: str) -> Generated:
+    """As ``generate``, with the plan of ``spread``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generation, "plan_memory", spread)
+        return generate(graph, FAMILIES[family], name=name)
+
+
+def _guards(plan: MemoryPlan) -> list[tuple[int, int]]:
+    """The stretches of a spread plan that belong to nobody; none of a plan in which places are shared."""
+    taken = sorted((slot.offset_bytes, slot.offset_bytes + slot.size_bytes) for slot in plan.slots)
+    if any(end > begin for (_, end), (begin, _) in zip(taken, taken[1:], strict=False)):
+        return []
+    edges = [(0, 0), *taken, (plan.arena_bytes, plan.arena_bytes)]
+    return [(end, begin - end) for (_, end), (begin, _) in zip(edges, edges[1:], strict=False) if begin > end]
+
+
+def _record(made: Generated) -> tuple[str, str]:
+    """The C of one model in the table: what calls it, and its entry."""
+    upper, name = made.name.upper(), made.name
+    ins, outs = made.graph.input_tensors, made.graph.output_tensors
+    given = [f"in[{index}]" for index in range(len(ins))] + [f"out[{index}]" for index in range(len(outs))]
+
+    def sizes(what: str, tensors: Sequence) -> str:
+        listed = ", ".join(f"{tensor.size_bytes}" for tensor in tensors)
+        return f"static const size_t {name}_{what}_sizes[] = {{{listed}, 0}};"
+
+    guards = "".join(f"{{{begin}, {size}}}, " for begin, size in _guards(made.plan))
+    text = [
+        f"static int {name}_call(void *arena, void **in, void **out)",
+        f"{{ return (int){name}_run_in(arena, {upper}_ARENA_BYTES, {', '.join(given)}); }}",
+        sizes("in", ins),
+        sizes("out", outs),
+        f"static const span {name}_guards[] = {{{guards}{{0, 0}}}};",
+    ]
+    entry = f"{{{name}_call, {upper}_ARENA_BYTES, {upper}_ARENA_ALIGN, {name}_in_sizes, {name}_out_sizes, {name}_guards}}"
+    return "\n".join(text), entry
+
+
+class Host:
+    """An executable of several models; all of them are in one translation unit, as a short compile matters here."""
+
+    def __init__(
+        self, made: Sequence[Generated], folder: Path, *, compiler: Sequence[str] = ("gcc",), flags: Sequence[str] = SANITISED
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.made = list(made)
+        for one in made:
+            for name, text in one.files.items():
+                (folder / name).write_text(text)
+        records = [_record(one) for one in made]
+        includes = "\n".join(f'#include "{one.name}.c"' for one in made)
+        main = _MAIN % ("\n".join(text for text, _ in records), ", ".join(entry for _, entry in records))
+        (folder / "main.c").write_text(f"{includes}\n{main}")
+        self.binary = folder / "main"
+        command = [*compiler, *STRICT, "-D_POSIX_C_SOURCE=200112L", *flags, "main.c", "-o", "main"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[:4000]
+
+    def run(self, inputs: Sequence[Sequence[Array]], *, runner: Sequence[str] = ()) -> list[list[Array]]:
+        """The outputs of every model, for its inputs (one array for each input, leading axis the vectors)."""
+        order = ">" if runner else "="
+        sent = []
+        for index, (one, arrays) in enumerate(zip(self.made, inputs, strict=True)):
+            count = len(arrays[0]) // one.graph.input_tensors[0].shape[0]
+            sent.append(struct.pack(f"{order}II", index, count))
+            parts = [self._bytes(array, order).reshape(count, -1) for array in arrays]
+            sent.append(np.concatenate(parts, axis=1).tobytes())
+        done = subprocess.run([*runner, self.binary], input=b"".join(sent), capture_output=True, check=False)
+        assert done.returncode == 0, (done.returncode, done.stderr.decode(errors="replace")[:4000])
+        return self._parted(done.stdout, inputs, order)
+
+    @staticmethod
+    def _bytes(array: Array, order: str) -> Array:
+        flat = np.ascontiguousarray(array.astype(array.dtype.newbyteorder(order)))
+        return np.frombuffer(flat.tobytes(), np.uint8)
+
+    def _parted(self, stream: bytes, inputs: Sequence[Sequence[Array]], order: str) -> list[list[Array]]:
+        at, found = 0, []
+        for one, arrays in zip(self.made, inputs, strict=True):
+            count = len(arrays[0]) // one.graph.input_tensors[0].shape[0]
+            sizes = [tensor.size_bytes for tensor in one.graph.output_tensors]
+            block = np.frombuffer(stream, np.uint8, count * sum(sizes), at).reshape(count, -1)
+            at += count * sum(sizes)
+            borders = np.cumsum([0, *sizes])
+            found.append(
+                [
+                    np.ascontiguousarray(block[:, begin:end])
+                    .view(np.dtype(tensor.dtype).newbyteorder(order))
+                    .astype(tensor.dtype)
+                    .reshape(-1, *tensor.shape[1:])
+                    for tensor, begin, end in zip(one.graph.output_tensors, borders, borders[1:], strict=False)
+                ]
+            )
+        assert at == len(stream)
+        return found
