@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from marram.compile.c.armv7m.conv2d import conv2d
 from marram.compile.c.place import Maker
+from marram.core import operators as ops
 
-MAKERS: dict[type, Maker] = {}
+MAKERS: dict[type, Maker] = {
+    ops.Conv2D: conv2d,
+}

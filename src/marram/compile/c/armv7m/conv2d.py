@@ -1,0 +1,21 @@
+"""Convolution on Armv7-M: two pixels by four channels in fourteen registers."""
+
+from __future__ import annotations
+
+from marram.compile.c.armv7m.records import grouped, records
+from marram.compile.c.place import Place, Routine
+from marram.compile.c.portable.blocks import BlockKernel, block_convolution
+from marram.compile.c.requantisation import requantisation
+from marram.core.operators import Conv2D
+
+_KERNEL = BlockKernel(include="armv7m/conv2d.h", function="marram_armv7m_conv2d", pixels=2, channels=4, cost=(1.8, 11.0))
+
+
+def conv2d(place: Place) -> Routine:
+    """int8 convolution, any geometry, one group, right shifts only."""
+    site = place.site
+    op = site.op(Conv2D)
+    if op.groups != 1 or site.input(0).dtype != "int8":
+        raise site.error("only int8 and one group")
+    by = requantisation(site, op.activation, channel_axis=0)
+    return block_convolution(place, by, grouped(by.bias, records(site, by), 4), _KERNEL)

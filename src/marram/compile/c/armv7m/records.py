@@ -1,0 +1,34 @@
+"""Channel records of the Armv7-M kernels: ``half, multiplier, right`` as ``kernels/armv7m/requantise.h`` has it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marram.compile.c.requantisation import INT32_MAX, Requantisation
+from marram.core.graph import Array
+from marram.model.reference.site import Site
+
+
+def records(site: Site, by: Requantisation) -> Array:
+    """int32 values (O, 3), in int64.
+
+    Raises:
+        UserError: a channel shifts left or not at all, or its accumulator or sums can leave what the assembly computes in.
+    """
+    right = np.where(by.multiplier == 0, 1, -by.shift)
+    half = (np.int64(1) << np.maximum(right - 1, 0)) + by.zero_point * (np.int64(1) << np.maximum(right, 0))
+    if (right < 1).any() or (by.reach >= 2**30).any() or (np.abs(half) + by.reach > INT32_MAX).any():
+        raise site.error("the requantisation of a channel needs more than one multiplication and a right shift")
+    return np.stack([half, by.multiplier, right], axis=1)
+
+
+def grouped(biases: Array, of_channels: Array, channels: int) -> Array:
+    """For each group of ``channels``: their biases, then their records. Missing channels are 0, shifted by one."""
+    outputs, size = of_channels.shape
+    groups = -(-outputs // channels)
+    padded = np.zeros((groups * channels, size), np.int64)
+    padded[:, -1] = 1
+    padded[:outputs] = of_channels
+    first = np.zeros(groups * channels, np.int64)
+    first[:outputs] = biases
+    return np.concatenate([first.reshape(groups, -1), padded.reshape(groups, -1)], axis=1).ravel()
