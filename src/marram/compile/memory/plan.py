@@ -43,8 +43,8 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
 class Form(msgspec.Struct, frozen=True, kw_only=True):
     """How a task works when its buffers hold so many rows: its scratch, its windows, its order, its price.
 
-    ``windows``, ``columns``, ``traversal`` and ``block`` are those of ``compile.c.place.Routine``. ``instructions`` is an
-    estimate for all rows, on one scale for all tasks of a problem.
+    ``windows``, ``columns``, ``traversal``, ``block`` and ``call_instructions`` are those of ``compile.c.place.Routine``.
+    ``instructions`` is an estimate for all rows in one call, on one scale for all tasks of a problem.
     """
 
     scratch_bytes: int
@@ -53,6 +53,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     traversal: Traversal
     block: int
     instructions: float
+    call_instructions: float = 0.0
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +82,8 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A stretch of the arena: a value (``rows`` of it, fewer than it has when it is a ring) or a task's scratch.
 
     It is live from the beginning of call ``first`` to the end of call ``last``; calls are counted over ``MemoryPlan.calls``.
+    Two slots that are live together may share bytes in two cases: a task's output overlaps an input that dies as it is
+    made, and the scratch of tasks that are rolled together, as one of them works at a time.
     """
 
     name: str
@@ -103,8 +106,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where everything stands, and in which order it is made.
 
+    ``rolled``: ranges ``[first, past)`` of ``calls`` in which tasks take turns, row by row.
     ``lower_bound_bytes`` is the largest set of values that are live together when each is whole and nothing overlaps.
     ``extra_instructions`` is the estimated share that leaner forms and rolling cost over the fastest plan.
+    ``front`` has what other budgets would buy, as (arena bytes, extra instructions), from the fastest plan to the smallest.
     ``explanation`` is for people: where the peak is, because of what, and what less or more memory would cost.
     """
 
@@ -113,5 +118,7 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     calls: tuple[Call, ...]
     lean: tuple[bool, ...]
     lower_bound_bytes: int
+    rolled: tuple[tuple[int, int], ...] = ()
+    front: tuple[tuple[int, float], ...] = ()
     extra_instructions: float = 0.0
     explanation: tuple[str, ...] = ()

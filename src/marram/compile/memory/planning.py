@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from marram.compile.memory.explanation import explained
+from marram.compile.memory.lifetimes import Lives, largest_live_set, lives_of
+from marram.compile.memory.placement import Block, place
 from marram.compile.memory.plan import Call, MemoryPlan, Problem, Slot
+from marram.compile.memory.units import Unit, Units
+
+_STEP = 0.97
+"""From one point of the front to the next, memory shrinks at least by this factor: finer ones are not worth the search."""
+_NEVER = 1 << 62
 
 
 def plan_memory(problem: Problem, *, budget_bytes: int | None = None) -> MemoryPlan:
@@ -12,42 +22,169 @@ def plan_memory(problem: Problem, *, budget_bytes: int | None = None) -> MemoryP
         problem: tasks and values.
         budget_bytes: what the arena may hold; None asks for the fastest plan, and among those for the least arena.
     """
-    del budget_bytes
-    lives: dict[str, list[int]] = {name: [0, 0] for name in problem.inputs}
-    scratch: list[int] = []
-    calls: list[Call] = []
-    for index, task in enumerate(problem.tasks):
-        rows = tuple(problem.values[name].rows for name in task.inputs)
-        form = task.form(rows, problem.values[task.outputs[0]].rows, False)  # noqa: FBT003
-        scratch.append(form.scratch_bytes)
-        calls.append(Call(task=index, row_begin=0, row_end=problem.values[task.outputs[0]].rows))
-        for name in (*task.inputs, *task.outputs):
-            lives.setdefault(name, [index, index])[1] = index
-    for name in problem.outputs:
-        lives[name][1] = len(calls) - 1
-    slots: list[Slot] = []
+    lives = lives_of(problem)
+    units = Units(problem, lives)
+    plans = _front(problem, lives, units)
+    if budget_bytes is not None and plans[0].arena_bytes > budget_bytes:
+        plans = _undominated([*plans, *_within(problem, lives, units, budget_bytes)])
+    fastest = plans[0]
+    chosen = next((plan for plan in plans if budget_bytes is None or plan.arena_bytes <= budget_bytes), plans[-1])
+    front = tuple((plan.arena_bytes, _extra(plan, fastest)) for plan in plans)
+    done = msgspec.structs.replace(_plan(chosen), front=front, extra_instructions=_extra(chosen, fastest))
+    done = msgspec.structs.replace(done, lower_bound_bytes=largest_live_set(problem, lives))
+    return msgspec.structs.replace(done, explanation=explained(problem, done))
 
-    def put(name: str, kind: str, size: int, rows: int, first: int, last: int) -> None:
-        taken = sorted((s.offset_bytes, s.offset_bytes + s.size_bytes) for s in slots if s.first <= last and first <= s.last)
-        offset = 0
-        for begin, end in taken:
-            if begin >= offset + size:
-                break
-            offset = max(offset, -(-end // problem.align_bytes) * problem.align_bytes)
-        slots.append(Slot(name=name, kind=kind, offset_bytes=offset, size_bytes=size, rows=rows, first=first, last=last))  # type: ignore[arg-type]
 
-    for name, (first, last) in sorted(lives.items(), key=lambda item: -problem.values[item[0]].size_bytes):
-        value = problem.values[name]
-        if value.inside is None:
-            put(name, "value", value.size_bytes, value.rows, first, last)
-    for index, size in enumerate(scratch):
-        if size:
-            put(problem.tasks[index].name, "scratch", size, 1, index, index)
-    arena = max((slot.offset_bytes + slot.size_bytes for slot in slots), default=0)
-    return MemoryPlan(
-        arena_bytes=arena,
+class _Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """Units in order and where everything stands; ``slots`` are counted in calls."""
+
+    units: tuple[Unit, ...]
+    slots: tuple[Slot, ...]
+    arena_bytes: int
+    bytes: int
+    instructions: float
+
+
+def _extra(plan: _Placed, fastest: _Placed) -> float:
+    return plan.instructions / fastest.instructions - 1.0 if fastest.instructions else 0.0
+
+
+def _front(problem: Problem, lives: Lives, units: Units) -> list[_Placed]:
+    """Placed plans from the fastest to the smallest, each smaller than the one before."""
+    found: list[_Placed] = []
+    limit, failed = _NEVER, 0
+    while True:
+        chain = _chain(problem, units, limit)
+        if chain is None:
+            failed = max(failed, limit)
+            limit = (failed + found[-1].bytes) // 2
+            if found[-1].bytes - failed <= max(failed // 256, 1):
+                return _undominated(found)
+            continue
+        placed = _placed(problem, lives, chain)
+        found.append(placed)
+        equal = len(found) == 1 or placed.instructions == found[-2].instructions
+        limit = placed.bytes - 1 if equal else min(placed.bytes - 1, int(placed.bytes * _STEP))
+        if failed:
+            limit = (failed + placed.bytes) // 2
+            if placed.bytes - failed <= max(failed // 256, 1):
+                return _undominated(found)
+
+
+def _within(problem: Problem, lives: Lives, units: Units, budget: int) -> list[_Placed]:
+    """Plans made for a budget; more than one where placing takes more than the bound had promised."""
+    found: list[_Placed] = []
+    limit = budget
+    for _ in range(4):
+        chain = _chain(problem, units, limit)
+        if chain is None:
+            break
+        found.append(_placed(problem, lives, chain))
+        if found[-1].arena_bytes <= budget:
+            break
+        limit = min(limit - 1, int(limit * 0.99), found[-1].bytes - 1)
+    return found
+
+
+def _undominated(plans: list[_Placed]) -> list[_Placed]:
+    kept: list[_Placed] = []
+    for plan in sorted(plans, key=lambda each: (each.instructions, each.arena_bytes)):
+        if not kept or plan.arena_bytes < kept[-1].arena_bytes:
+            kept.append(plan)
+    return kept
+
+
+def _chain(problem: Problem, units: Units, limit: int) -> tuple[Unit, ...] | None:
+    """The tasks as units of fewest instructions, none of which needs more than ``limit`` bytes: shortest path over cuts.
+
+    Only segments with a task that does not fit alone are looked at: rolling others would cost and gain nothing.
+    """
+    count = len(problem.tasks)
+    alone = [units.cheapest(index, index + 1, limit) for index in range(count)]
+    best: list[tuple[float, tuple[Unit, ...]] | None] = [(0.0, ()), *([None] * count)]
+    for past in range(1, count + 1):
+        options = []
+        tight = False
+        for first in range(past - 1, -1, -1):
+            before, single = best[first], alone[first]
+            tight = tight or single is None
+            if first < past - 1 and (not tight or units.broken(first)):
+                if units.broken(first):
+                    break
+                continue
+            unit = single if first == past - 1 else (units.cheapest(first, past, limit) if before is not None else None)
+            if before is not None and unit is not None:
+                options.append((before[0] + unit.instructions, (*before[1], unit)))
+        best[past] = min(options, key=lambda each: each[0], default=None)
+    return best[count][1] if best[count] is not None else None  # type: ignore[index]
+
+
+def _placed(problem: Problem, lives: Lives, chain: tuple[Unit, ...]) -> _Placed:
+    values = problem.values
+    step_of = [step for step, unit in enumerate(chain) for _ in range(unit.first, unit.past)]
+    starts = [0]
+    for unit in chain:
+        starts.append(starts[-1] + len(unit.calls))
+    rings = {name: rows for unit in chain for name, rows in unit.rows.items() if rows < values[name].rows}
+    blocks: list[Block] = []
+    for name, first in lives.first.items():
+        rows = rings.get(name, values[name].rows)
+        begin, end = (step_of[first], step_of[lives.last[name]]) if step_of else (0, 0)
+        blocks.append(Block(name=name, size=rows * values[name].row_bytes, first=begin, last=end))
+    position = {block.name: index for index, block in enumerate(blocks)}
+    relations = {(position[a], position[b]): least for unit in chain for (a, b), least in unit.relations.items()}
+    tasks: list[tuple[int, int, int]] = []
+    for step, unit in enumerate(chain):
+        if max(unit.scratch):
+            tasks += [(unit.first + index, size, len(blocks)) for index, size in enumerate(unit.scratch) if size]
+            blocks.append(Block(name="", size=max(unit.scratch), first=step, last=step))
+    placement = place(blocks, relations, align=problem.align_bytes)
+    slots = [
+        Slot(
+            name=block.name,
+            kind="ring" if block.name in rings else "value",
+            offset_bytes=offset,
+            size_bytes=block.size,
+            rows=rings.get(block.name, values[block.name].rows),
+            first=starts[block.first],
+            last=max(starts[block.last + 1] - 1, 0) if chain else 0,
+        )
+        for block, offset in zip(blocks, placement.offsets, strict=True)
+        if block.name
+    ]
+    slots += [
+        Slot(
+            name=problem.tasks[task].name,
+            kind="scratch",
+            offset_bytes=placement.offsets[index],
+            size_bytes=size,
+            rows=1,
+            first=starts[blocks[index].first],
+            last=starts[blocks[index].last + 1] - 1,
+        )
+        for task, size, index in tasks
+    ]
+    return _Placed(
+        units=chain,
         slots=tuple(slots),
+        arena_bytes=placement.size,
+        bytes=max((unit.bytes for unit in chain), default=0),
+        instructions=sum(unit.instructions for unit in chain),
+    )
+
+
+def _plan(placed: _Placed) -> MemoryPlan:
+    calls: list[Call] = []
+    rolled = []
+    for unit in placed.units:
+        if unit.past - unit.first > 1:
+            rolled.append((len(calls), len(calls) + len(unit.calls)))
+        calls += unit.calls
+    return MemoryPlan(
+        arena_bytes=placed.arena_bytes,
+        slots=placed.slots,
         calls=tuple(calls),
-        lean=(False,) * len(problem.tasks),
-        lower_bound_bytes=arena,
+        lean=tuple(lean for unit in placed.units for lean in unit.lean),
+        lower_bound_bytes=0,
+        rolled=tuple(rolled),
     )

@@ -1,0 +1,239 @@
+"""Where blocks stand: offsets for stretches of memory that live over steps, some of which may overlap.
+
+Fast rules give a first answer; where it is above the bound, a search over orders, complete for small problems, goes on.
+An order decides everything: each block is pushed down upon those before it, and every tight placement has such an order.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from marram.compile.memory.overlap import EQUAL
+
+_NODES = 6000
+_TRIES = 60
+_MOST_COMPLETE = 200
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of ``size`` bytes that is needed from step ``first`` to step ``last``."""
+
+    name: str
+    size: int
+    first: int
+    last: int
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """Offsets by block, the bytes needed, and whether nothing less is possible."""
+
+    offsets: tuple[int, ...]
+    size: int
+    least: bool
+
+
+Relations = dict[tuple[int, int], int]
+"""(above, below) -> distance: the two may overlap where offset(above) - offset(below) is at least that, or ``EQUAL``."""
+
+
+def bound(blocks: Sequence[Block], relations: Relations, step: int) -> int:
+    """Bytes that the blocks of one step need at least, overlaps taken into account."""
+    alive = {index for index, block in enumerate(blocks) if block.first <= step <= block.last}
+    total = 0
+    while alive:
+        group = _linked(alive, relations)
+        alive -= group
+        total += _group_bound(blocks, relations, group)
+    return total
+
+
+def _linked(alive: set[int], relations: Relations) -> set[int]:
+    group = {next(iter(alive))}
+    while True:
+        more = {b for a, b in relations if a in group and b in alive} | {a for a, b in relations if b in group and a in alive}
+        if more <= group:
+            return group
+        group |= more
+
+
+def _group_bound(blocks: Sequence[Block], relations: Relations, group: set[int]) -> int:
+    above = {a for a, b in relations if a in group and b in group}
+    spans = [sum(blocks[index].size for index in above), sum(blocks[index].size for index in group - above)]
+    for (a, b), distance in relations.items():
+        if a in group and b in group:
+            spans.append(max(blocks[b].size, blocks[a].size + min(max(distance, 0), blocks[b].size)))
+    return max(spans)
+
+
+def place(blocks: Sequence[Block], relations: Relations, *, align: int, search: bool = True) -> Placement:
+    """Offsets, multiples of ``align``, with a small top.
+
+    Args:
+        blocks: what is to be placed.
+        relations: permitted overlaps.
+        align: for every offset.
+        search: go on after the fast rules where these do not reach the bound.
+    """
+    steps = {block.first for block in blocks}
+    least = max((bound(blocks, relations, step) for step in steps), default=0)
+    best: Placement | None = None
+    in_place = [pair for pair, distance in relations.items() if distance == EQUAL]
+    for merged in (True, False) if in_place else (False,):
+        packing = _Packing(blocks, relations, in_place if merged else [], align)
+        offsets = packing.solved(least, search=search)
+        size = max((offset + block.size for offset, block in zip(offsets, blocks, strict=True)), default=0)
+        if best is None or size < best.size:
+            best = Placement(offsets=tuple(offsets), size=size, least=size <= least or (packing.complete and not in_place))
+        if best.size <= least:
+            break
+    assert best is not None
+    return best
+
+
+class _Packing:
+    """Blocks that stand in place of others are joined to one; then offsets by rules and by search."""
+
+    def __init__(self, blocks: Sequence[Block], relations: Relations, joined: list[tuple[int, int]], align: int) -> None:
+        self.align = align
+        self.complete = False
+        self.unit = list(range(len(blocks)))
+        for a, b in joined:
+            old, new = self.unit[b], self.unit[a]
+            self.unit = [new if unit == old else unit for unit in self.unit]
+        self.names = sorted(set(self.unit))
+        position = {name: index for index, name in enumerate(self.names)}
+        self.unit = [position[unit] for unit in self.unit]
+        count = len(self.names)
+        self.size = [0] * count
+        self.first = [10**9] * count
+        self.last = [-1] * count
+        for index, block in enumerate(blocks):
+            unit = self.unit[index]
+            self.size[unit] = max(self.size[unit], block.size)
+            self.first[unit] = min(self.first[unit], block.first)
+            self.last[unit] = max(self.last[unit], block.last)
+        self.rise = self._rises(relations)
+        self.near = [[other for other in range(count) if self._meets(index, other)] for index in range(count)]
+
+    def _meets(self, one: int, other: int) -> bool:
+        return one != other and self.first[one] <= self.last[other] and self.first[other] <= self.last[one]
+
+    def _rises(self, relations: Relations) -> dict[tuple[int, int], int]:
+        """(upper, lower) -> how far above the lower one's offset the upper one must stand, where less than its size."""
+        found: dict[tuple[int, int], int] = {}
+        for (a, b), distance in relations.items():
+            upper, lower = self.unit[a], self.unit[b]
+            if distance >= 0 and upper != lower:
+                overlap_steps = min(self.last[upper], self.last[lower]) - max(self.first[upper], self.first[lower])
+                if overlap_steps == 0:
+                    found[upper, lower] = self._aligned(distance)
+        return found
+
+    def solved(self, least: int, *, search: bool) -> list[int]:
+        orders = self._orders()
+        best: list[int] = []
+        top = 10**15
+        for order in orders:
+            found = self._dropped(order)
+            if self._top(found) < top:
+                best, top = found, self._top(found)
+        if search and top > least:
+            best, top = self._shuffled(orders[0], best, top, least)
+        if search and top > least:
+            best = self._complete(best, top, least)
+        return [best[unit] for unit in self.unit]
+
+    def _top(self, offsets: list[int]) -> int:
+        return max((offset + size for offset, size in zip(offsets, self.size, strict=True)), default=0)
+
+    def _orders(self) -> list[list[int]]:
+        count = range(len(self.size))
+        span = [last - first + 1 for first, last in zip(self.first, self.last, strict=True)]
+        load = [self.size[index] + sum(self.size[other] for other in self.near[index]) for index in count]
+        keys = (
+            lambda index: (-self.size[index], self.first[index]),
+            lambda index: (-self.size[index] * span[index], self.first[index]),
+            lambda index: (-load[index], -self.size[index]),
+            lambda index: (-span[index], -self.size[index]),
+            lambda index: (self.first[index], -self.size[index]),
+            lambda index: (-self.last[index], -self.size[index]),
+        )
+        return [sorted(count, key=key) for key in keys]
+
+    def _dropped(self, order: Sequence[int]) -> list[int]:
+        """Each block in turn at the lowest place that is free for it."""
+        offsets = [-1] * len(self.size)
+        for index in order:
+            walls = []
+            for other in self.near[index]:
+                at = offsets[other]
+                if at >= 0:
+                    low = at - self.size[index]
+                    if (other, index) in self.rise:
+                        low = max(low, at - self.rise[other, index])
+                    high = at + min(self.rise.get((index, other), self.size[other]), self.size[other])
+                    walls.append((low, high))
+            offset = 0
+            for low, high in sorted(walls):
+                if low < offset < high or (offset == 0 and low < 0 < high):
+                    offset = self._aligned(high)
+            offsets[index] = offset
+        return offsets
+
+    def _shuffled(self, order: list[int], best: list[int], top: int, least: int) -> tuple[list[int], int]:
+        """Blocks at the top of the pile are placed earlier, at random, as long as that helps."""
+        chance = random.Random(7)  # noqa: S311 - repeatable, not secret
+        current = list(order)
+        for _ in range(_TRIES):
+            high = [index for index in range(len(self.size)) if best[index] + self.size[index] == top]
+            trial = list(current)
+            moved = chance.choice(high) if chance.random() < 0.7 else chance.choice(trial)
+            trial.remove(moved)
+            trial.insert(chance.randrange(len(trial) + 1), moved)
+            found = self._dropped(trial)
+            if self._top(found) <= top:
+                best, top, current = found, self._top(found), trial
+            if top <= least:
+                break
+        return best, top
+
+    def _complete(self, best: list[int], top: int, least: int) -> list[int]:
+        """Branch and bound over orders by rising offset; gives up after a number of nodes."""
+        count = len(self.size)
+        offsets = [-1] * count
+        nodes = 0
+
+        def go(placed: int, level: int, floor: list[int]) -> bool:
+            """Places one more block at ``level`` or above; True ends the search."""
+            nonlocal best, top, nodes
+            if placed == count:
+                best, top = list(offsets), self._top(offsets)
+                return top <= least
+            for index in sorted(range(count), key=lambda each: (floor[each], -self.size[each])):
+                at = floor[index]
+                if offsets[index] >= 0 or at < level:
+                    continue
+                nodes += 1
+                if nodes > _NODES:
+                    return True
+                raised = list(floor)
+                for other in self.near[index]:
+                    rise = min(self.rise.get((other, index), self.size[index]), self.size[index])
+                    raised[other] = max(raised[other], self._aligned(at + rise))
+                offsets[index] = at
+                fits = all(offsets[each] >= 0 or max(raised[each], at) + self.size[each] < top for each in range(count))
+                if fits and at + self.size[index] < top and go(placed + 1, at, raised):
+                    return True
+                offsets[index] = -1
+            return False
+
+        if count <= _MOST_COMPLETE:
+            go(0, 0, [0] * count)
+            self.complete = nodes <= _NODES
+        return best
+
+    def _aligned(self, offset: int) -> int:
+        return -(-offset // self.align) * self.align
