@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 
+from marram.compile.c.calls import c_type, calls_text, places_of, sources_of
 from marram.compile.c.families import Family
-from marram.compile.c.layers import Layers
+from marram.compile.c.layers import Layer, Layers
 from marram.compile.c.place import Routine
 from marram.compile.c.sources import array_text, gathered
-from marram.compile.memory.plan import MemoryPlan, Slot, Value
+from marram.compile.memory.plan import MemoryPlan
 from marram.core.graph import Graph, Tensor
 
 _CONSTANT = re.compile(r"@(\w+)@")
 
 
-def header_text(prefix: str, graph: Graph, found: Layers, plan: MemoryPlan, family: Family) -> str:
+def header_text(prefix: str, graph: Graph, plan: MemoryPlan, family: Family) -> str:
     """The public header: sizes as macros, five functions."""
     upper = prefix.upper()
     arguments = _arguments(graph)
@@ -86,24 +87,17 @@ def _tensor_macros(stem: str, tensor: Tensor) -> list[str]:
     return lines
 
 
-def _c_type(tensor: Tensor) -> str:
-    return f"{tensor.dtype}_t"
-
-
 def _arguments(graph: Graph) -> str:
     several_in, several_out = len(graph.inputs) > 1, len(graph.outputs) > 1
-    inputs = [
-        f"const {_c_type(tensor)} *in{index if several_in else ''}" for index, tensor in enumerate(graph.input_tensors)
-    ]
-    outputs = [f"{_c_type(tensor)} *out{index if several_out else ''}" for index, tensor in enumerate(graph.output_tensors)]
+    inputs = [f"const {c_type(tensor)} *in{index if several_in else ''}" for index, tensor in enumerate(graph.input_tensors)]
+    outputs = [f"{c_type(tensor)} *out{index if several_out else ''}" for index, tensor in enumerate(graph.output_tensors)]
     return ", ".join(inputs + outputs)
 
 
 def source_text(
-    prefix: str, graph: Graph, found: Layers, routines: tuple[Routine, ...], plan: MemoryPlan, family: Family
+    prefix: str, graph: Graph, found: Layers, *, routines: tuple[Routine, ...], plan: MemoryPlan, family: Family
 ) -> str:
     """The source: kernels, constants, one function for each layer, the calls in order, the public functions."""
-    upper = prefix.upper()
     includes = [path for answer in routines for path in answer.includes]
     parts = [
         f"/* {prefix}: made by marram for kernel family {family.name}. Do not edit. */",
@@ -114,66 +108,32 @@ def source_text(
     for layer, answer in zip(found.layers, routines, strict=True):
         names = {array.name: f"{prefix}_{layer.name}_{array.name}" for array in answer.constants}
         parts += [array_text(names[array.name], array) for array in answer.constants]
-        parts.append(_layer_text(prefix, layer.name, layer.site.output, found, layer, answer, names))
-    parts.append(_invoke_text(prefix, found, routines, plan))
-    parts.append(_public_text(prefix, upper, graph, found, plan))
+        parts.append(_layer_text(prefix, layer, answer, names))
+    parts.append(calls_text(prefix, found, routines, plan))
+    parts.append(_public_text(prefix, graph, found, plan))
     return "\n\n".join(parts) + "\n"
 
 
-def _layer_text(prefix, name, output, found, layer, answer, names) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001, ARG001
+def _layer_text(prefix: str, layer: Layer, answer: Routine, names: dict[str, str]) -> str:
     """One layer's function; it is kept out of line so that its cost can be told from the others'."""
-    sources = [tensor for tensor, constant in zip(layer.site.inputs, layer.site.constants, strict=True) if tensor and constant is None]
-    arguments = [f"const {_c_type(tensor)} *x{index}" for index, tensor in enumerate(sources)]
-    arguments += [f"{_c_type(tensor)} *y{index}" for index, tensor in enumerate(layer.site.outputs)]
+    arguments = [f"const {c_type(tensor)} *x{index}" for index, tensor in enumerate(sources_of(layer))]
+    arguments += [f"{c_type(tensor)} *y{index}" for index, tensor in enumerate(layer.site.outputs)]
     if answer.windows is not None:
         arguments += ["int row_begin", "int row_end"]
     if answer.scratch_bytes:
         arguments.append("void *scratch")
     body = _CONSTANT.sub(lambda match: names[match.group(1)], answer.body)
     lines = "\n".join(f"    {line}" if line.strip() else "" for line in body.strip().splitlines())
-    return f"MARRAM_NOINLINE static void {prefix}_{name}({', '.join(arguments)})\n{{\n{lines}\n}}"
+    return f"MARRAM_NOINLINE static void {prefix}_{layer.name}({', '.join(arguments)})\n{{\n{lines}\n}}"
 
 
-def _place_of(value: Value, slots: dict[str, Slot], values: dict[str, Value]) -> int:
-    offset = 0
-    while value.inside is not None:
-        offset += value.inside_offset
-        value = values[value.inside]
-    return slots[value.name].offset_bytes + offset
-
-
-def _invoke_text(prefix: str, found: Layers, routines: tuple[Routine, ...], plan: MemoryPlan) -> str:
-    values = {slot.name: slot for slot in plan.slots if slot.kind != "scratch"}
-    scratch = {slot.name: slot for slot in plan.slots if slot.kind == "scratch"}
-    lines = [f"MARRAM_NOINLINE static void {prefix}_layers(uint8_t *arena)", "{"]
-    for call in plan.calls:
-        layer, answer = found.layers[call.task], routines[call.task]
-        sources = [
-            tensor for tensor, constant in zip(layer.site.inputs, layer.site.constants, strict=True) if tensor and constant is None
-        ]
-        arguments = [
-            f"(const {_c_type(tensor)} *)(const void *)(arena + {_place_of(found.values[name], values, found.values)})"
-            for name, tensor in zip(layer.inputs, sources, strict=True)
-        ]
-        arguments += [
-            f"({_c_type(tensor)} *)(void *)(arena + {_place_of(found.values[name], values, found.values)})"
-            for name, tensor in zip(layer.outputs, layer.site.outputs, strict=True)
-        ]
-        if answer.windows is not None:
-            arguments += [str(call.row_begin), str(call.row_end)]
-        if answer.scratch_bytes:
-            arguments.append(f"arena + {scratch[layer.name].offset_bytes}")
-        lines.append(f"    {prefix}_{layer.name}({', '.join(arguments)});")
-    return "\n".join([*lines, "}"])
-
-
-def _public_text(prefix: str, upper: str, graph: Graph, found: Layers, plan: MemoryPlan) -> str:
-    values = {slot.name: slot for slot in plan.slots if slot.kind != "scratch"}
+def _public_text(prefix: str, graph: Graph, found: Layers, plan: MemoryPlan) -> str:
+    upper, places = prefix.upper(), places_of(found, plan)
     arguments = _arguments(graph)
     names = [part.rsplit("*", 1)[1] for part in arguments.split(", ")]
     ins, outs = names[: len(graph.inputs)], names[len(graph.inputs) :]
-    in_places = [_place_of(found.values[name], values, found.values) for name in found.inputs]
-    out_places = [_place_of(found.values[name], values, found.values) for name in found.outputs]
+    in_places = [places.of(name) for name in found.inputs]
+    out_places = [places.of(name) for name in found.outputs]
     missing = " || ".join(f"{name} == NULL" for name in names)
     copies_in = "\n".join(
         f"    memcpy((uint8_t *)arena + {place}, {name}, {upper}_INPUT{index}_BYTES);"
@@ -183,11 +143,12 @@ def _public_text(prefix: str, upper: str, graph: Graph, found: Layers, plan: Mem
         f"    memcpy({name}, (const uint8_t *)arena + {place}, {upper}_OUTPUT{index}_BYTES);"
         for index, (name, place) in enumerate(zip(outs, out_places, strict=True))
     )
-    in_cases = "\n".join(f"    if (index == {index}) {{ return (uint8_t *)arena + {place}; }}" for index, place in enumerate(in_places))
+    in_cases = "\n".join(
+        f"    if (index == {index}) {{ return (uint8_t *)arena + {place}; }}" for index, place in enumerate(in_places)
+    )
     out_cases = "\n".join(
         f"    if (index == {index}) {{ return (const uint8_t *)arena + {place}; }}" for index, place in enumerate(out_places)
     )
-    del plan
     return f"""static marram_status {prefix}_check(const void *arena, size_t arena_bytes)
 {{
     if (arena == NULL) {{ return MARRAM_NULL_POINTER; }}

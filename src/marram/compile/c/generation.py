@@ -6,11 +6,11 @@ import msgspec
 
 from marram.compile.c.emission import header_text, source_text
 from marram.compile.c.families import Family, routine
+from marram.compile.c.geometry import activations_of, keeps_axes, rows_of
 from marram.compile.c.layers import Layer, Layers, layers_of
 from marram.compile.c.lowering import lower
 from marram.compile.c.place import Place, Routine
 from marram.compile.c.sources import identifier
-from marram.compile.c.geometry import activations_of, keeps_axes, rows_of
 from marram.compile.memory import Form, MemoryPlan, Problem, Task, plan_memory
 from marram.core.graph import Graph
 from marram.core.operators import operator_name
@@ -63,8 +63,8 @@ def generate(graph: Graph, family: Family, *, name: str | None = None, arena_lim
         _answer(layer, found, rings, family, lean=lean) for layer, lean in zip(found.layers, plan.lean, strict=True)
     )
     files = {
-        f"{prefix}.h": header_text(prefix, lowered, found, plan, family),
-        f"{prefix}.c": source_text(prefix, lowered, found, routines, plan, family),
+        f"{prefix}.h": header_text(prefix, lowered, plan, family),
+        f"{prefix}.c": source_text(prefix, lowered, found, routines=routines, plan=plan, family=family),
     }
     return Generated(
         name=prefix,
