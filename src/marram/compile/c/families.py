@@ -13,7 +13,10 @@ from marram.core.target import Target
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """A set of kernels for one kind of core. ``line`` names the families asked in turn, itself first."""
+    """A set of kernels for one kind of core. ``line`` names the families asked in turn, itself first.
+
+    A name with a dot in it is a module outside this package that has ``MAKERS``: kernels of somebody else's.
+    """
 
     name: str
     line: tuple[str, ...]
@@ -53,7 +56,7 @@ def family_of(target: Target) -> Family:
 
 def makers(name: str) -> dict[type, Maker]:
     """The table of one family: operator class to maker."""
-    module = importlib.import_module(f"marram.compile.c.{name}")
+    module = importlib.import_module(name if "." in name else f"marram.compile.c.{name}")
     table: dict[type, Maker] = module.MAKERS
     return table
 

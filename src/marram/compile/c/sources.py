@@ -22,8 +22,12 @@ def kernel_text(path: str) -> str:
 
 
 def gathered(includes: list[str]) -> str:
-    """The text of kernel headers and of what they include, in order of need, each once; system headers stay includes."""
+    """The text of kernel headers and of what they include, in order of need, each once.
+
+    System headers stay includes; so do headers named in angle brackets, for kernels from elsewhere.
+    """
     done: dict[str, str] = {}
+    foreign = [path for path in dict.fromkeys(includes) if path.startswith("<")]
 
     def visit(path: str, trail: tuple[str, ...]) -> None:
         if path in done:
@@ -36,8 +40,10 @@ def gathered(includes: list[str]) -> str:
         done[path] = _INCLUDE.sub("", text).strip()
 
     for path in dict.fromkeys(includes):
-        visit(path, ())
-    return "\n\n".join(f"/* {path} */\n{text}" for path, text in done.items())
+        if path not in foreign:
+            visit(path, ())
+    heads = [f"#include {path}" for path in foreign]
+    return "\n\n".join([*heads, *(f"/* {path} */\n{text}" for path, text in done.items())])
 
 
 def array_text(name: str, array: ConstantArray) -> str:
