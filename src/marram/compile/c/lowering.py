@@ -1,8 +1,10 @@
 """Graph -> the same computation in the form that C is made from: integers from input to output, nothing that moves no value.
 
 - A Quantise at the input and a Dequantise at the output go: the program takes and gives integers.
+- One operator in floats between Dequantise and Quantise becomes its integer form (``islands.py``).
 - What is computed from constants alone becomes a constant.
 - A Pad of zeros before a window operator becomes its padding.
+- A window over an image of one row becomes a window of one row (``flat_windows.py``).
 - Nodes that nobody needs go.
 """
 
@@ -10,6 +12,8 @@ from __future__ import annotations
 
 import msgspec
 
+from marram.compile.c.flat_windows import with_flat_windows
+from marram.compile.c.islands import without_islands
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph, Node, consumers, with_nodes
 from marram.core.operators import Conv2D, DepthwiseConv2D, Dequantise, Pad, Quantise, operator_name
@@ -23,8 +27,9 @@ def lower(graph: Graph) -> Graph:
     Raises:
         UserError: the graph computes in floats somewhere; names the first such node.
     """
-    work = _without_constants(_without_borders(graph))
+    work = _without_constants(without_islands(_without_borders(graph)))
     work = _without_pads(_without_dead(work))
+    work = with_flat_windows(work)
     for node in work.nodes:
         for name in (*node.inputs, *node.outputs):
             if name and name not in work.constants and work.tensors[name].dtype not in {"int8", "int16"}:

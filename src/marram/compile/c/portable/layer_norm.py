@@ -32,7 +32,8 @@ def layer_norm(place: Place) -> Routine:
     finish = f"{int(by.values)}, {int(by.shifts)}, {site.zero_point(site.output)}, {low}, {high}"
     return Routine(
         includes=("portable/layer_norm.h",),
-        body=f"marram_portable_layer_norm(x0, y0, {rows}, {channels}, @gamma@, @beta@, {fraction}, INT64_C({floor}), {finish});",
+        body=f"marram_portable_layer_norm(x0, y0, {rows}, {channels}, @gamma@, @beta@, {fraction}, "
+        f"INT64_C({floor}), {finish});",
         constants=(
             ConstantArray(name="gamma", c_type="int16_t", values=gamma),
             ConstantArray(name="beta", c_type="int32_t", values=beta),
