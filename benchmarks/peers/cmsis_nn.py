@@ -1,8 +1,8 @@
 """CMSIS-NN 4.0.0 as a kernel family of marram's generator, so that both are called, built and counted alike.
 
-The sources come from the PyPI wheel of bakenn 1.0.0 (Apache-2.0, a subset of CMSIS-NN 4.0.0: convolutions, fully connected,
-average pooling), downloaded by the benchmark and never kept in the project. Elementwise sums and softmax are not in the wheel: they run on
-marram's portable kernels, which favours neither side much (they are a few per cent of these nets).
+The sources come from the PyPI wheel of bakenn 1.0.0 (Apache-2.0, a subset of CMSIS-NN 4.0.0: convolutions, fully
+connected, average pooling), downloaded by the benchmark and never kept in the project. Elementwise sums and softmax are not
+in the wheel: they run on marram's portable kernels, a few per cent of these nets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from marram.compile.c.geometry import Geometry, geometry
 from marram.compile.c.place import ConstantArray, Maker, Place, Routine
 from marram.core import operators as ops
 from marram.core.graph import Array
-from marram.core.operators import Activation
 from marram.model.reference.arithmetic import activation_range
 from marram.model.reference.linear import channel_multiplier, integer_bias
 from marram.model.reference.site import Site
@@ -104,7 +103,8 @@ def _dense(place: Place) -> Routine:
         raise site.error("fully connected layers have one scale")
     low, high = activation_range(site, site.op(ops.Dense).activation)
     rows = site.input(0).size // depth
-    body = f"""const cmsis_nn_fc_params params = {{{-site.zero_point(site.input(0))}, 0, {site.zero_point(site.output)}, {{{low}, {high}}}}};
+    offsets = f"{-site.zero_point(site.input(0))}, 0, {site.zero_point(site.output)}"
+    body = f"""const cmsis_nn_fc_params params = {{{offsets}, {{{low}, {high}}}}};
 const cmsis_nn_per_tensor_quant_params quant = {{{int(by.values[0])}, {int(by.shifts[0])}}};
 const cmsis_nn_context context = {{NULL, 0}};
 arm_fully_connected_s8(&context, &params, &quant, {_dims(rows, 1, 1, depth)}, x0, {_dims(depth, 1, 1, outputs)}, @weights@,
@@ -118,10 +118,12 @@ def _average_pool(place: Place) -> Routine:
     g = geometry(place, op, op.kernel)
     low, high = activation_range(site, op.activation)
     scratch = 4 * g.in_channels
-    body = f"""const cmsis_nn_pool_params params = {{{{{g.stride_x}, {g.stride_y}}}, {{{g.pad_left}, {g.pad_top}}}, {{{low}, {high}}}}};
+    x, _, _, y = _sizes(g, 1)
+    window = _dims(1, g.kernel_height, g.kernel_width, 1)
+    places = f"{{{g.stride_x}, {g.stride_y}}}, {{{g.pad_left}, {g.pad_top}}}"
+    body = f"""const cmsis_nn_pool_params params = {{{places}, {{{low}, {high}}}}};
 const cmsis_nn_context context = {{scratch, {scratch}}};
-arm_avgpool_s8(&context, &params, {_dims(1, g.in_height, g.in_width, g.in_channels)}, x0,
-    {_dims(1, g.kernel_height, g.kernel_width, 1)}, {_dims(1, g.out_height, g.out_width, g.out_channels)}, y0);"""
+arm_avgpool_s8(&context, &params, {x}, x0, {window}, {y}, y0);"""
     return Routine(includes=("<arm_nnfunctions.h>",), body=body, scratch_bytes=scratch)
 
 

@@ -52,11 +52,9 @@ def array_text(name: str, array: ConstantArray) -> str:
     limits = np.iinfo(array.c_type.removesuffix("_t"))
     if values.size and (int(values.min()) < limits.min or int(values.max()) > limits.max):
         raise InternalError(f"constant {name} does not fit {array.c_type}")
-    rows = []
     texts = [_number(value, array.c_type) for value in values.tolist()]
-    for start in range(0, len(texts), _PER_LINE):
-        rows.append("    " + ",".join(texts[start : start + _PER_LINE]) + ",")
-    body = "\n".join(rows)
+    rows = [",".join(texts[start : start + _PER_LINE]) for start in range(0, len(texts), _PER_LINE)]
+    body = "\n".join(f"    {row}," for row in rows)
     return f"MARRAM_ALIGNED({array.align_bytes}) static const {array.c_type} {name}[{values.size}] = {{\n{body}\n}};"
 
 
