@@ -78,6 +78,32 @@ def _constant(code: int) -> int:
 
 def data_spans(elf: Elf, index: int) -> list[tuple[int, int]]:
     """Where a section has data between its code: from each mapping symbol ``$d`` to the next ``$t``."""
-    marks = sorted((one.value, one.name[:2]) for one in elf.symbols if one.section == index and one.name[:2] in {"$d", "$t"})
+    base = elf.sections[index].address
+    marks = sorted((one.value - base, one.name[:2]) for one in elf.symbols if one.section == index and one.name[:2] in {"$d", "$t"})
     ends = [place for place, _ in marks[1:]] + [elf.sections[index].size]
     return [(place, end) for (place, kind), end in zip(marks, ends, strict=True) if kind == "$d" and end > place]
+
+
+def return_places(elf: Elf, symbol: Symbol) -> list[tuple[int, int]]:
+    """For each BL in a function of a linked file: the address that it calls, and the address that it comes back to."""
+    base = elf.sections[symbol.section].address
+    code = elf.contents(symbol.section)
+    spans = [(base + begin, base + end) for begin, end in data_spans(elf, symbol.section)]
+    found, place = [], symbol.value
+    while place < symbol.value + symbol.size:
+        if any(begin <= place < end for begin, end in spans):
+            place += 2
+            continue
+        first, second = struct.unpack_from("<HH", code.ljust(place - base + 4, b"\0"), place - base)
+        wide = first >> 11 in {0b11101, 0b11110, 0b11111}
+        if wide and first >> 11 == 0b11110 and second & 0xD000 == 0xD000:
+            found.append((place + 4 + _branch_offset(first, second), place + 4))
+        place += 4 if wide else 2
+    return found
+
+
+def _branch_offset(first: int, second: int) -> int:
+    sign = first >> 10 & 1
+    high, low = 1 - (second >> 13 & 1 ^ sign), 1 - (second >> 11 & 1 ^ sign)
+    value = sign << 24 | high << 23 | low << 22 | (first & 0x3FF) << 12 | (second & 0x7FF) << 1
+    return value - (1 << 25) if sign else value
