@@ -1,7 +1,11 @@
-"""Kernel family ``mve``: the operators that it makes better than ``portable``."""
+"""Kernel family ``mve``: the operators that it makes better than ``portable``, with Helium (Cortex-M55, M85)."""
 
 from __future__ import annotations
 
+from marram.compile.c.mve.conv2d import conv2d
 from marram.compile.c.place import Maker
+from marram.core import operators as ops
 
-MAKERS: dict[type, Maker] = {}
+MAKERS: dict[type, Maker] = {
+    ops.Conv2D: conv2d,
+}
