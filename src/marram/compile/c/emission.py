@@ -104,6 +104,7 @@ def source_text(
         f'#include "{prefix}.h"',
         "#include <string.h>",
         gathered(["common/compiler.h", *includes]),
+        *dict.fromkeys(text for answer in routines for text in answer.shared),
     ]
     for layer, answer in zip(found.layers, routines, strict=True):
         names = {array.name: f"{prefix}_{layer.name}_{array.name}" for array in answer.constants}
