@@ -18,4 +18,4 @@ def conv2d(place: Place) -> Routine:
     if op.groups != 1 or site.input(0).dtype != "int8":
         raise site.error("only int8 and one group")
     by = requantisation(site, op.activation, channel_axis=0)
-    return block_convolution(place, by, grouped(by.bias, records(site, by), 4), _KERNEL)
+    return block_convolution(place, by, grouped(*records(site, by), 4), _KERNEL)

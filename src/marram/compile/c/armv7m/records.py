@@ -5,21 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from marram.compile.c.requantisation import INT32_MAX, Requantisation
+from marram.compile.c.portable.constancy import constant_channels
 from marram.core.graph import Array
 from marram.model.reference.site import Site
 
 
-def records(site: Site, by: Requantisation) -> Array:
-    """int32 values (O, 3), in int64.
+def records(site: Site, by: Requantisation) -> tuple[Array, Array]:
+    """Biases (O,) and records (O, 3), int32 values in int64. Channels of constant result need no multiplication.
 
     Raises:
         UserError: a channel shifts left or not at all, or its accumulator or sums can leave what the assembly computes in.
     """
-    right = np.where(by.multiplier == 0, 1, -by.shift)
-    half = (np.int64(1) << np.maximum(right - 1, 0)) + by.zero_point * (np.int64(1) << np.maximum(right, 0))
-    if (right < 1).any() or (by.reach >= 2**30).any() or (np.abs(half) + by.reach > INT32_MAX).any():
+    constant, result = constant_channels(by)
+    right = np.where(constant, 1, -by.shift)
+    zero_point = np.where(constant, result, by.zero_point)
+    multiplier = np.where(constant, 0, by.multiplier)
+    bias = np.where(constant, 0, by.bias)
+    reach = by.reach - np.abs(by.bias) + np.abs(bias)
+    half = (np.int64(1) << np.maximum(right - 1, 0)) + zero_point * (np.int64(1) << np.maximum(right, 0))
+    if (right < 1).any() or (reach >= 2**30).any() or (np.abs(half) + reach >= INT32_MAX).any():
         raise site.error("the requantisation of a channel needs more than one multiplication and a right shift")
-    return np.stack([half, by.multiplier, right], axis=1)
+    return bias, np.stack([half, multiplier, right], axis=1)
 
 
 def grouped(biases: Array, of_channels: Array, channels: int) -> Array:
