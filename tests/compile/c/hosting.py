@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import subprocess
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,10 @@ from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import Generated, generate
 from marram.compile.memory.plan import Call, MemoryPlan, Problem, Slot
 from marram.core.graph import Array, Graph
+from marram.model import interpret
 
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+OPTIMISED = ("-O2",)
 SANITISED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 GUARD_BYTES = 64
 
@@ -118,10 +121,10 @@ def generate_apart(graph: Graph, family: str, *, name: str) -> Generated:
 def _guards(plan: MemoryPlan) -> list[tuple[int, int]]:
     """The stretches of a spread plan that belong to nobody; none of a plan in which places are shared."""
     taken = sorted((slot.offset_bytes, slot.offset_bytes + slot.size_bytes) for slot in plan.slots)
-    if any(end > begin for (_, end), (begin, _) in zip(taken, taken[1:], strict=False)):
+    if any(end > begin for (_, end), (begin, _) in pairwise(taken)):
         return []
     edges = [(0, 0), *taken, (plan.arena_bytes, plan.arena_bytes)]
-    return [(end, begin - end) for (_, end), (begin, _) in zip(edges, edges[1:], strict=False) if begin > end]
+    return [(end, begin - end) for (_, end), (begin, _) in pairwise(edges) if begin > end]
 
 
 def _record(made: Generated) -> tuple[str, str]:
@@ -203,3 +206,23 @@ class Host:
             )
         assert at == len(stream)
         return found
+
+
+def expected(made: Generated, inputs: Sequence[Array]) -> list[Array]:
+    """What the reference gives for the graph that the C was made from."""
+    found = interpret(made.graph, list(inputs))
+    return [
+        np.asarray(array).reshape(-1, *tensor.shape[1:]) for array, tensor in zip(found, made.graph.output_tensors, strict=True)
+    ]
+
+
+def differing(made: Generated, inputs: Sequence[Array], found: Sequence[Array]) -> str:
+    """Empty where the bytes are equal; else which output differs where, and the operators of the graph."""
+    for index, (want, got) in enumerate(zip(expected(made, inputs), found, strict=True)):
+        unequal = np.argwhere(want != got)
+        if len(unequal):
+            place = tuple(unequal[0].tolist())
+            kinds = ", ".join(type(node.op).__name__ for node in made.graph.nodes)
+            at = f"output {index} differs in {len(unequal)} of {want.size}, at {place} {want[place]} became {got[place]}"
+            return f"{made.name}: {at}; {kinds}"
+    return ""

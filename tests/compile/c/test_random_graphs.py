@@ -1,0 +1,116 @@
+"""Random legal graphs: the generated C of every kernel family gives the reference's bytes, and nothing is touched outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from tests.compile.c.hosting import OPTIMISED, SANITISED, Host, differing, generate_apart
+from tests.model.graphs import INTEGER_OPERATORS, integer_graphs, samples
+
+from marram.compile.c.families import FAMILIES
+from marram.compile.c.generation import Generated, generate
+from marram.core import operators as ops
+from marram.core.errors import UserError
+from marram.core.graph import Graph
+
+IMAGES = frozenset(
+    {
+        ops.Conv2D, ops.DepthwiseConv2D, ops.TransposeConv2D, ops.AveragePool2D, ops.MaxPool2D, ops.Resize, ops.Pad, ops.Add,
+        ops.Concat, ops.Relu,
+    }
+)  # fmt: skip
+VECTORS = 6
+PER_COMPILE = 50
+Maker = Callable[[Graph, str, str], Generated]
+
+
+def drawn(strategy: st.SearchStrategy[Graph], count: int, *, start: int) -> list[Graph]:
+    """So many graphs of a strategy, the same for the same start."""
+    found: list[Graph] = []
+
+    @seed(start)
+    @settings(
+        max_examples=count, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
+    @given(strategy)
+    def collect(graph: Graph) -> None:
+        found.append(graph)
+
+    collect()
+    return found
+
+
+def planned(graph: Graph, family: str, name: str) -> Generated:
+    return generate(graph, FAMILIES[family], name=name)
+
+
+def apart(graph: Graph, family: str, name: str) -> Generated:
+    return generate_apart(graph, family, name=name)
+
+
+def generated(graphs: Sequence[Graph], family: str, make: Maker) -> list[Generated]:
+    """C of every graph but those that can overflow, which are few."""
+    made, refused = [], []
+    for index, graph in enumerate(graphs):
+        try:
+            made.append(make(graph, family, f"g{index}"))
+        except UserError as error:
+            if "int32" not in error.what:
+                raise
+            refused.append(graph)
+    assert len(refused) <= max(1, len(graphs) // 50)
+    return made
+
+
+def check(made: Sequence[Generated], folder: Path, *, compiler: str = "gcc", flags: Sequence[str] = SANITISED) -> None:
+    """Compiles some models at a time, runs them, compares every byte."""
+    for start in range(0, len(made), PER_COMPILE):
+        part = made[start : start + PER_COMPILE]
+        host = Host(part, folder / f"{start}", compiler=(compiler,), flags=flags)
+        inputs = [samples(one.graph, VECTORS, seed=start + index) for index, one in enumerate(part)]
+        found = host.run(inputs)
+        problems = [differing(one, given, got) for one, given, got in zip(part, inputs, found, strict=True)]
+        assert not [problem for problem in problems if problem]
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_short(family: str, tmp_path: Path) -> None:
+    graphs = drawn(integer_graphs(operators=INTEGER_OPERATORS), 14, start=11)
+    graphs += drawn(integer_graphs(operators=IMAGES), 8, start=12)
+    check(generated(graphs[::2], family, apart) + generated(graphs[1::2], family, planned_odd), tmp_path)
+
+
+def planned_odd(graph: Graph, family: str, name: str) -> Generated:
+    return generate(graph, FAMILIES[family], name=f"{name}_planned")
+
+
+def test_other_compilers(tmp_path: Path) -> None:
+    made = generated(drawn(integer_graphs(operators=INTEGER_OPERATORS), 20, start=13), "portable", planned)
+    check(made, tmp_path / "gcc", flags=OPTIMISED)
+    check(made, tmp_path / "clang", compiler="clang", flags=OPTIMISED)
+
+
+def only(kinds: Collection[type]) -> st.SearchStrategy[Graph]:
+    return integer_graphs(operators=kinds, most_nodes=3)
+
+
+def test_every_operator_is_drawn(tmp_path: Path) -> None:
+    graphs = [graph for kind in sorted(INTEGER_OPERATORS, key=str) for graph in drawn(only({kind}), 2, start=14)]
+    assert {type(node.op) for graph in graphs for node in graph.nodes} >= INTEGER_OPERATORS
+    check(generated(graphs, "portable", apart), tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("start", range(4))
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_campaign(family: str, start: int, tmp_path: Path) -> None:
+    graphs = drawn(integer_graphs(operators=INTEGER_OPERATORS, most_nodes=10), 400, start=100 + start)
+    graphs += drawn(integer_graphs(operators=IMAGES, most_nodes=8), 200, start=200 + start)
+    check(generated(graphs, family, apart), tmp_path / "apart")
+    made = generated(graphs, family, planned)
+    check(made, tmp_path / "planned", compiler="clang")
+    check(made, tmp_path / "optimised", flags=OPTIMISED)
