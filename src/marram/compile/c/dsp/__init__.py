@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from marram.compile.c.dsp.conv2d import conv2d
+from marram.compile.c.dsp.depthwise_conv2d import depthwise_conv2d
 from marram.compile.c.place import Maker
+from marram.core import operators as ops
 
-MAKERS: dict[type, Maker] = {}
+MAKERS: dict[type, Maker] = {
+    ops.Conv2D: conv2d,
+    ops.DepthwiseConv2D: depthwise_conv2d,
+}
