@@ -1,0 +1,90 @@
+"""Convolution with the DSP extension: windows of three pixels gathered once, two output channels at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marram.compile.c.dsp.packing import Packed, packed_pairs
+from marram.compile.c.geometry import Geometry, geometry
+from marram.compile.c.place import ConstantArray, Place, Routine
+from marram.compile.c.requantisation import requantisation
+from marram.core.operators import Conv2D
+
+
+def conv2d(place: Place) -> Routine:
+    """int8 convolution without groups, any geometry.
+
+    Raises:
+        UserError: groups, other dtypes, or an accumulator that can leave int32.
+    """
+    site = place.site
+    op = site.op(Conv2D)
+    if op.groups != 1:
+        raise site.error(f"it has {op.groups} groups")
+    if site.input(0).dtype != "int8":
+        raise site.error(f"its input is {site.input(0).dtype}")
+    weights = site.constant(1)
+    sizes = geometry(place, op, (weights.shape[1], weights.shape[2]))
+    by = requantisation(site, op.activation, channel_axis=0)
+    packed = packed_pairs(weights.reshape(len(weights), -1), by)
+    zero_in = site.zero_point(site.input(0))
+    constants = [ConstantArray(name="stream", c_type="uint32_t", values=packed.stream)]
+    zero = 2 * by.zero_point + 1
+    tile = f"marram_dsp_tile_{packed.ending}"
+    words = sizes.in_channels % 4 == 0
+    header = "dsp/conv2d.h"
+    if words and sizes.whole and _is_pointwise(sizes):
+        header = "dsp/pointwise.h"
+        body = (
+            f"marram_dsp_pointwise(x0 + row_begin * {sizes.in_width * sizes.in_channels}, "
+            f"y0 + row_begin * {sizes.out_width * sizes.out_channels}, (row_end - row_begin) * {sizes.out_width}, "
+            f"{packed.groups}, {sizes.out_channels}, @stream@, {tile}, {zero}, scratch);"
+        )
+    elif words:
+        padding = "NULL"
+        if _has_padding(sizes):
+            constants.append(
+                ConstantArray(name="padding", c_type="int8_t", values=np.full(sizes.in_channels, zero_in), role="table")
+            )
+            padding = "@padding@"
+        body = (
+            f"static const marram_dsp_conv conv = {{{sizes.literal.removeprefix('((marram_window)').removesuffix(')')}, "
+            f"{packed.groups}, {zero}, @stream@, {tile}, {padding}}};\n"
+            "marram_dsp_conv2d(&conv, x0, y0, row_begin, row_end, scratch);"
+        )
+    else:
+        body = (
+            f"marram_dsp_conv2d_staged({sizes.literal}, x0, y0, row_begin, row_end, @stream@, {tile}, {packed.groups}, "
+            f"{zero}, {zero_in}, scratch);"
+        )
+    return Routine(
+        includes=(header, *(("dsp/tile_exact.h",) if packed.ending == "exact" else ())),
+        body=body,
+        constants=tuple(constants),
+        scratch_bytes=24 + (24 if words else 36) * packed.groups,
+        windows=(sizes.rows,),
+        columns=(sizes.columns,),
+        traversal="pixels",
+        block=1,
+        instructions=_instructions(sizes, packed),
+    )
+
+
+def _is_pointwise(sizes: Geometry) -> bool:
+    """Whether outputs and inputs are the same pixels."""
+    one = sizes.kernel_height == sizes.kernel_width == sizes.stride_y == sizes.stride_x == 1
+    return one and not _has_padding(sizes)
+
+
+def _has_padding(sizes: Geometry) -> bool:
+    """Whether some window reaches beyond the image."""
+    bottom = (sizes.out_height - 1) * sizes.stride_y - sizes.pad_top + sizes.rows.reach
+    right = (sizes.out_width - 1) * sizes.stride_x - sizes.pad_left + sizes.columns.reach
+    return sizes.pad_top > 0 or sizes.pad_left > 0 or bottom > sizes.in_height or right > sizes.in_width
+
+
+def _instructions(sizes: Geometry, packed: Packed) -> float:
+    tiles = -(-sizes.out_height * sizes.out_width // 3)
+    couple = 17.5 * packed.groups + (42 if packed.ending != "exact" else 180)
+    gather = (17.5 if sizes.in_channels % 4 == 0 else 40) * packed.groups + 60 * sizes.kernel_height
+    return tiles * (couple * ((sizes.out_channels + 1) // 2) + gather)

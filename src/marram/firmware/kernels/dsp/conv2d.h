@@ -1,0 +1,133 @@
+#ifndef MARRAM_DSP_CONV2D_H
+#define MARRAM_DSP_CONV2D_H
+#include "common/window.h"
+#include "dsp/tile.h"
+
+/* What a convolution is made of: sizes, the packed weights, the tile for its channels, a pixel of the input's zero point. */
+typedef struct {
+    marram_window window;
+    int groups, zero; /* groups of 4 inputs of a window; 2 * zero point of the output + 1 */
+    const uint32_t *stream;
+    marram_dsp_tile *tile;
+    const int8_t *padding;
+} marram_dsp_conv;
+
+/* The input pixel that a tap sees, which is `padding` outside of the image. */
+MARRAM_INLINE const int8_t *marram_dsp_tap(const marram_dsp_conv *c, const int8_t *x, int iy, int ix)
+{
+    const marram_window *const w = &c->window;
+    if ((unsigned)iy >= (unsigned)w->in_height || (unsigned)ix >= (unsigned)w->in_width) {
+        return c->padding;
+    }
+    return x + marram_row(iy, w->in_rows, w->in_height, w->in_width * w->in_channels) + ix * w->in_channels;
+}
+
+/* Three windows, tap by tap: at borders, across rows and with dilation. */
+MARRAM_DSP_OPAQUE static void marram_dsp_gather_taps(const marram_dsp_conv *c, const int8_t *x, const int *iy, const int *ix,
+                                                     uint32_t *scratch)
+{
+    const marram_window *const w = &c->window;
+    uint32_t *to = scratch + MARRAM_DSP_BEGINNINGS;
+    for (int ky = 0; ky < w->kernel_height * w->dilation_y; ky += w->dilation_y) {
+        for (int kx = 0; kx < w->kernel_width * w->dilation_x; kx += w->dilation_x) {
+            to = marram_dsp_gather(to, marram_dsp_tap(c, x, iy[0] + ky, ix[0] + kx), marram_dsp_tap(c, x, iy[1] + ky, ix[1] + kx),
+                                   marram_dsp_tap(c, x, iy[2] + ky, ix[2] + kx), w->in_channels >> 2, scratch);
+        }
+    }
+}
+
+/* Convolution of rows [row_begin, row_end), input channels a multiple of 4. scratch: 24 + 24 * groups bytes. */
+MARRAM_DSP_OPAQUE static void marram_dsp_conv2d(const marram_dsp_conv *c, const int8_t *x, int8_t *y, int row_begin,
+                                                int row_end, uint32_t *scratch)
+{
+    const marram_window *const w = &c->window;
+    const int step = w->stride_x * w->in_channels;
+    const int pitch = w->in_width * w->in_channels;
+    int oy = row_begin;
+    int ox = 0;
+    while (oy < row_end) {
+        int iy[3];
+        int ix[3];
+        size_t place[3];
+        scratch[0] = scratch[1] = scratch[2] = 0;
+        for (int pixel = 0; pixel < 3; pixel++) {
+            const int there = oy < row_end;
+            iy[pixel] = there ? oy * w->stride_y - w->pad_top : iy[0];
+            ix[pixel] = there ? ox * w->stride_x - w->pad_left : ix[0];
+            place[pixel] = there ? marram_row(oy, w->out_rows, w->out_height, w->out_width * w->out_channels) +
+                                       (size_t)(ox * w->out_channels) : place[0];
+            if (++ox >= w->out_width && there) {
+                ox = 0;
+                oy++;
+            }
+        }
+        const int bottom = iy[0] + (w->kernel_height - 1) * w->dilation_y;
+        if (iy[2] == iy[0] && ix[2] - ix[0] == 2 * w->stride_x && iy[0] >= 0 && bottom < w->in_height && ix[0] >= 0 &&
+            ix[2] + w->kernel_width <= w->in_width && w->dilation_x == 1) {
+            uint32_t *to = scratch + MARRAM_DSP_BEGINNINGS;
+            for (int row = iy[0]; row <= bottom; row += w->dilation_y) {
+                const int8_t *const from = x + marram_row(row, w->in_rows, w->in_height, pitch) + ix[0] * w->in_channels;
+                to = marram_dsp_gather(to, from, from + step, from + 2 * step, (w->kernel_width * w->in_channels) >> 2, scratch);
+            }
+        } else {
+            marram_dsp_gather_taps(c, x, iy, ix, scratch);
+        }
+        marram_dsp_outputs(c->tile, scratch, c->stream, y + place[0], w->out_channels, c->groups, (int)(place[1] - place[0]),
+                           (int)(place[2] - place[0]), c->zero);
+    }
+}
+
+/* Bytes of one window of an input whose pixels do not come in words. */
+MARRAM_INLINE void marram_dsp_stage(const marram_window w, const int8_t *x, int iy, int ix, int zero_in, int8_t *to)
+{
+    const int pixel = w.in_channels;
+    const int across = ix >= 0 && ix + w.kernel_width <= w.in_width && w.dilation_x == 1;
+    for (int ky = 0; ky < w.kernel_height; ky++, iy += w.dilation_y) {
+        if (iy < 0 || iy >= w.in_height) {
+            memset(to, zero_in, (size_t)(w.kernel_width * pixel));
+            to += w.kernel_width * pixel;
+            continue;
+        }
+        const int8_t *const row = x + marram_row(iy, w.in_rows, w.in_height, w.in_width * pixel);
+        if (across) {
+            memcpy(to, row + ix * pixel, (size_t)(w.kernel_width * pixel));
+            to += w.kernel_width * pixel;
+        } else {
+            for (int kx = 0, at = ix; kx < w.kernel_width; kx++, at += w.dilation_x, to += pixel) {
+                if (at < 0 || at >= w.in_width) {
+                    memset(to, zero_in, (size_t)pixel);
+                } else {
+                    memcpy(to, row + at * pixel, (size_t)pixel);
+                }
+            }
+        }
+    }
+}
+
+/* The same for any number of input channels. scratch: 24 + 36 * groups bytes. */
+MARRAM_INLINE void marram_dsp_conv2d_staged(const marram_window w, const int8_t *x, int8_t *y, int row_begin, int row_end,
+                                            const uint32_t *stream, marram_dsp_tile *tile, int groups, int zero, int zero_in,
+                                            uint32_t *scratch)
+{
+    int8_t *const stage = (int8_t *)(scratch + MARRAM_DSP_BEGINNINGS + 6 * groups);
+    int oy = row_begin;
+    int ox = 0;
+    memset(stage, zero_in, (size_t)(12 * groups));
+    while (oy < row_end) {
+        size_t place[3];
+        int count = 0;
+        for (; count < 3 && oy < row_end; count++) {
+            place[count] = marram_row(oy, w.out_rows, w.out_height, w.out_width * w.out_channels) + (size_t)(ox * w.out_channels);
+            marram_dsp_stage(w, x, oy * w.stride_y - w.pad_top, ox * w.stride_x - w.pad_left, zero_in, stage + 4 * groups * count);
+            if (++ox == w.out_width) {
+                ox = 0;
+                oy++;
+            }
+        }
+        scratch[0] = scratch[1] = scratch[2] = 0;
+        (void)marram_dsp_gather(scratch + MARRAM_DSP_BEGINNINGS, stage, stage + 4 * groups, stage + 8 * groups, groups, scratch);
+        marram_dsp_outputs(tile, scratch, stream, y + place[0], w.out_channels, groups,
+                           count > 1 ? (int)(place[1] - place[0]) : 0, count > 2 ? (int)(place[2] - place[0]) : 0, zero);
+    }
+}
+#endif

@@ -1,0 +1,65 @@
+#ifndef MARRAM_DSP_TILE_EXACT_H
+#define MARRAM_DSP_TILE_EXACT_H
+#include "common/requantise.h"
+#include "dsp/tile.h"
+
+/* Tiles for any multiplier, shift and clamp. The pair's weights are followed by a word of low (bits 0-7), high (8-15) and
+ * whether it is the last pair (16), and by bias, multiplier and shift of each channel. */
+#if MARRAM_DSP
+/* Six sums: three pixels of the first channel, three of the second. */
+MARRAM_DSP_OPAQUE __attribute__((naked)) static void marram_dsp_sums(const uint32_t *gathered, const uint32_t *stream,
+                                                                     uint32_t *sums, int groups)
+{
+    __asm__ volatile(".syntax unified\n"
+                     "push {r2, r4-r11, lr}\n"
+                     "mov r4, r1\n"
+                     "add lr, r3, r3, lsl #1\n"
+                     "add lr, r0, lr, lsl #3\n"
+                     "add lr, lr, #24\n"
+                     "mov r3, r0\n"
+                     "ldmia r3!, {r7-r12}\n"
+                     "1:\n" MARRAM_DSP_TILE_GROUP
+                     "cmp r3, lr\n"
+                     "bne 1b\n"
+                     "pop {r0}\n"
+                     "stmia r0, {r7-r12}\n"
+                     "pop {r4-r11, pc}\n");
+}
+#else
+MARRAM_INLINE void marram_dsp_sums(const uint32_t *gathered, const uint32_t *stream, uint32_t *sums, int groups)
+{
+    for (int index = 0; index < 6; index++) {
+        sums[index] = gathered[index];
+        for (int group = 0; group < groups; group++) {
+            const uint32_t *x = gathered + MARRAM_DSP_BEGINNINGS + 6 * group + index % 3;
+            sums[index] = marram_dsp_term(sums[index], x[0], x[3], stream[2 * group + index / 3]);
+        }
+    }
+}
+#endif
+
+MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_exact(const uint32_t *gathered, const uint32_t *stream, int8_t *y,
+                                                              int groups, int second, int third, int zero)
+{
+    const int places[3] = {0, second, third};
+    for (;;) {
+        uint32_t sums[6];
+        const uint32_t *const ending = stream + 2 * groups;
+        const int32_t low = (int8_t)(uint8_t)ending[0];
+        const int32_t high = (int8_t)(uint8_t)(ending[0] >> 8);
+        marram_dsp_sums(gathered, stream, sums, groups);
+        for (int channel = 0; channel < 2; channel++, y++) {
+            const uint32_t *const by = ending + 1 + 3 * channel;
+            for (int pixel = 2; pixel >= 0; pixel--) {
+                const int32_t sum = (int32_t)(sums[3 * channel + pixel] + by[0]);
+                const int32_t value = marram_multiply(sum, (int32_t)by[1], (int32_t)by[2]) + (zero >> 1);
+                y[places[pixel]] = (int8_t)marram_clamp(value, low, high);
+            }
+        }
+        stream = ending + 7;
+        if (ending[0] >> 16) {
+            return stream;
+        }
+    }
+}
+#endif
