@@ -1,7 +1,19 @@
-"""Kernel family ``host``: the operators that it makes better than ``portable``."""
+"""Kernel family ``host``: vectors of a machine with an operating system, chosen when the C is compiled.
+
+The same generated file holds AVX-512 VNNI, AVX2 (with and without AVX-VNNI), NEON (with and without the dot product) and plain
+C; all read the same packed constants and give the same bytes.
+"""
 
 from __future__ import annotations
 
+from marram.compile.c.host.conv2d import conv2d
+from marram.compile.c.host.dense import dense
+from marram.compile.c.host.depthwise_conv2d import depthwise_conv2d
 from marram.compile.c.place import Maker
+from marram.core import operators as ops
 
-MAKERS: dict[type, Maker] = {}
+MAKERS: dict[type, Maker] = {
+    ops.Conv2D: conv2d,
+    ops.DepthwiseConv2D: depthwise_conv2d,
+    ops.Dense: dense,
+}

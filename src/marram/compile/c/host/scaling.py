@@ -1,0 +1,168 @@
+"""Requantisation by one float32 multiply-add, where it is proven to give the bytes of the doubly rounded integer form.
+
+An output is a rising staircase of the accumulator: at most 256 steps for each channel. ``round(fma(v, factor, addend))`` is a
+rising staircase too (conversion, fused multiply-add and rounding to nearest even are each monotone), so the two are equal for
+every accumulator if they are equal on both sides of every step. That is checked here, exactly, for each channel of the layer.
+Where a step is off by one accumulator, that single accumulator is listed as an exception with its correction; layers with more
+than four exceptions in a channel keep the integer form.
+
+Two forms: *one-sided*, where outputs below the zero point are clamped to it anyway (a fused ReLU), has the zero point in the
+addend; *two-sided* gives the addend the accumulator's sign, because the integer form rounds halves away from zero.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from marram.compile.c.requantisation import Requantisation
+from marram.core.graph import Array
+
+MOST_EXCEPTIONS = 4
+_NUDGES = tuple((a, c) for a in range(-4, 5) for c in range(-6, 7))
+
+
+class FloatScaling(msgspec.Struct, frozen=True, kw_only=True):
+    """Per output channel, arrays of shape (O,), or (count, O) for exceptions.
+
+    Args:
+        factor: float32.
+        addend: float32; holds the zero point where ``one_sided``.
+        one_sided: see the module.
+        exceptions: int64 (count, O), accumulators whose rounded product is off; where a channel has none, one that is never
+            reached.
+        corrections: int64 (count, O), what to add there: -1, 0 or 1.
+    """
+
+    factor: Array
+    addend: Array
+    one_sided: bool
+    exceptions: Array
+    corrections: Array
+
+
+def float_scaling(by: Requantisation, least: Array, greatest: Array) -> FloatScaling | None:
+    """The float form of a layer's requantisation; None where it can't be proven equal.
+
+    Args:
+        by: the integer form.
+        least, greatest: int64 (O,), the accumulators that a channel can come to, folded bias included.
+    """
+    right = -by.shift
+    farthest = np.maximum(np.abs(least), np.abs(greatest)).astype(np.float64)
+    exact = by.multiplier.astype(np.float64) * 2.0 ** -(31.0 + right)
+    one_sided = by.low == by.zero_point
+    steps = np.arange((1 if one_sided else by.low - by.zero_point + 1), by.high - by.zero_point + 1)
+    if (right < 0).any() or (by.multiplier < 0).any() or not steps.size or (farthest * exact >= 2.0**30).any():
+        return None
+    half = np.where(right > 0, 2.0 ** -(right + 1.0), 0.0)
+    fits: dict[tuple[int, int], _Fit] = {}
+    alike: list[_Fit] = []
+    for channel, kind in enumerate(zip(by.multiplier.tolist(), by.shift.tolist(), strict=True)):
+        if kind not in fits:
+            same = (by.multiplier == kind[0]) & (by.shift == kind[1])
+            stairs = _Stairs(
+                steps=steps + (by.zero_point if one_sided else 0),
+                first=_first_accumulators(*kind, steps),
+                least=int(least[same].min()),
+                greatest=int(greatest[same].max()),
+                one_sided=one_sided,
+            )
+            addend = np.float32(half[channel] + (by.zero_point if one_sided else 0))
+            found = _fitted(stairs, np.float32(exact[channel]), addend)
+            if found is None:
+                return None
+            fits[kind] = found
+        alike.append(fits[kind])
+    depth = max(len(fit.exceptions) for fit in alike)
+    exceptions = np.full((depth, len(alike)), 2**31 - 1, np.int64)
+    corrections = np.zeros((depth, len(alike)), np.int64)
+    for channel, fit in enumerate(alike):
+        for index, (place, correction) in enumerate(fit.exceptions):
+            exceptions[index, channel], corrections[index, channel] = place, correction
+    return FloatScaling(
+        factor=np.array([fit.factor for fit in alike], np.float32),
+        addend=np.array([fit.addend for fit in alike], np.float32),
+        one_sided=one_sided,
+        exceptions=exceptions,
+        corrections=corrections,
+    )
+
+
+class _Stairs(msgspec.Struct, frozen=True, kw_only=True):
+    """The integer form's staircase: from accumulator ``first[i]`` on, the output is ``steps[i]`` or more."""
+
+    steps: Array
+    first: Array
+    least: int
+    greatest: int
+    one_sided: bool
+
+
+class _Fit(msgspec.Struct, frozen=True, kw_only=True):
+    factor: np.float32
+    addend: np.float32
+    exceptions: tuple[tuple[int, int], ...]
+
+
+def _first_accumulators(multiplier: int, shift: int, steps: Array) -> Array:
+    """int64 (steps,): the least accumulator whose integer output, zero point left out, is at least the step.
+
+    The shifted product is at least ``step`` where the high product is at least ``high``: halves go away from zero.
+    """
+    power = 1 << -shift
+    high = steps * power - power // 2 + ((steps <= 0) & (shift < 0))
+    if multiplier == 0:
+        return np.where(steps > 0, np.int64(2**40), np.int64(-(2**40)))
+    least: Array = -((2**30 - high * 2**31) // multiplier)
+    return least
+
+
+def _fitted(stairs: _Stairs, factor: np.float32, addend: np.float32) -> _Fit | None:
+    """The factor and the addend with the fewest exceptions, near the given ones."""
+    best = _fit(stairs, factor, addend)
+    if best is None or best.exceptions:
+        for up, aside in _NUDGES:
+            fit = _fit(stairs, np.float32(factor + up * np.spacing(factor)), np.float32(addend + aside * 2.0**-18))
+            if fit is not None and (best is None or len(fit.exceptions) < len(best.exceptions)):
+                best = fit
+                if not fit.exceptions:
+                    break
+    return best
+
+
+def _fit(stairs: _Stairs, factor: np.float32, addend: np.float32) -> _Fit | None:
+    """The accumulators where the float form is off by one; None where it is worse or there are too many.
+
+    Two accumulators on each side of a step are looked at. Where only the inner ones are off, and both forms rise, they are
+    equal everywhere else.
+    """
+    first = np.clip(stairs.first, stairs.least, stairs.greatest + 1)
+    around = first[:, None] + np.array([-2, -1, 0, 1])
+    risen = rounded(around, factor, addend, one_sided=stairs.one_sided) >= stairs.steps[:, None]
+    inside = (around >= stairs.least) & (around <= stairs.greatest)
+    wrong = (risen != np.array([False, False, True, True])) & inside
+    if wrong[:, 0].any() or wrong[:, 3].any() or wrong.sum() > MOST_EXCEPTIONS:
+        return None
+    found = tuple((int(around[step, side]), 1 if side == 2 else -1) for step, side in zip(*np.nonzero(wrong), strict=True))
+    if len({place for place, _ in found}) != len(found):
+        return None
+    return _Fit(factor=factor, addend=addend, exceptions=found)
+
+
+def rounded(values: Array, factor: np.float32, addend: np.float32, *, one_sided: bool) -> Array:
+    """What the device computes of int32 accumulators: ``round(fma(float(v), factor, +-addend))``, exactly, as float32.
+
+    The product of two float32 is exact in float64. Its sum with the addend is rounded to odd there, so that rounding it again
+    to float32 gives what one rounding would (Boldo and Melquiond, Emulation of FMA and correctly rounded sums, 2008).
+    """
+    wide = values.astype(np.float32).astype(np.float64)
+    product = wide * np.float64(factor)
+    signed = np.float64(addend) if one_sided else np.where(values < 0, -np.float64(addend), np.float64(addend))
+    total = product + signed
+    part = total - product
+    rest = (product - (total - part)) + (signed - part)
+    even = (total.view(np.int64) & 1) == 0
+    odd = np.where((rest != 0) & even, np.nextafter(total, np.where(rest > 0, np.inf, -np.inf)), total)
+    result: Array = np.rint(odd.astype(np.float32))
+    return result

@@ -1,0 +1,249 @@
+#ifndef MARRAM_HOST_CONV2D_H
+#define MARRAM_HOST_CONV2D_H
+#include "common/window.h"
+#include "host/scaled.h"
+
+/* Convolutions and layers on the last axis, as products of packed weights with quads of input bytes.
+ *
+ * Under a window stand `segments` runs of input bytes, of `quads` times four bytes each; what a run has beyond its window is
+ * multiplied by weights 0. Weights: for each group of at most four blocks of 16 channels, for each segment, for each quad, for
+ * each block: (16 channels, 4 bytes). */
+typedef struct {
+    int rows, columns;            /* of output pixels */
+    int channels;                 /* of a pixel of output */
+    int in_row, in_pixel;         /* bytes from a row, a pixel of output to the next, in the prepared input */
+    int kernel_rows, kernel_row;  /* segments above one another, and bytes from one to the next */
+    int kernel_columns, kernel_column;
+    int quads;
+} marram_product;
+
+enum { MARRAM_MOST_PIXELS = 16 };
+
+MARRAM_INLINE int marram_least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Bytes of `pixels` pixels from their sums: each has `vectors` vectors from channel `first` on, `bytes` channels. */
+MARRAM_INLINE void marram_put_tile(const marram_sums *sums, int pixels, int vectors, int8_t *y,
+                                   int first, int bytes, int channels, const marram_scaling s)
+{
+    const int32_t *record[4];
+    MARRAM_UNROLL
+    for (int n = 0; n < 4; n++) {
+        record[n] = marram_record(s.records, s.rows, first / MARRAM_LANES + (n < vectors ? n : 0));
+    }
+    if (vectors <= 2 && pixels % (4 / vectors) == 0 && (bytes == channels || vectors == 1)) {
+        /* The vectors of some pixels are four. */
+        const int together = 4 / vectors;
+        MARRAM_UNROLL
+        for (int p = 0; p < pixels; p += together) {
+            const marram_sums four[4] = {sums[4 * p], sums[4 * (p + 1 / vectors) + 1 % vectors],
+                                         sums[4 * (p + 2 / vectors)], sums[4 * (p + 3 / vectors) + 3 % vectors]};
+            const int32_t *const records[4] = {record[0], record[1 % vectors], record[0], record[3 % vectors]};
+            const marram_slice slice = marram_in_a_row(marram_scaled(four, records, s));
+            if (bytes == channels && bytes == vectors * MARRAM_LANES) {
+                marram_put(y + p * channels, slice, MARRAM_SLICE);
+            } else {
+                MARRAM_ALIGNED(64) int8_t all[MARRAM_SLICE];
+                memcpy(all, &slice, sizeof all);
+                MARRAM_UNROLL
+                for (int t = 0; t < together; t++) {
+                    memcpy(y + (p + t) * channels + first, all + t * vectors * MARRAM_LANES, (size_t)bytes);
+                }
+            }
+        }
+        return;
+    }
+    MARRAM_UNROLL
+    for (int p = 0; p < pixels; p++) {
+        const marram_sums four[4] = {sums[4 * p], sums[4 * p + (vectors > 1 ? 1 : 0)], sums[4 * p + (vectors > 2 ? 2 : 0)],
+                                     sums[4 * p + (vectors > 3 ? 3 : 0)]};
+        marram_put(y + p * channels + first, marram_in_a_row(marram_scaled(four, record, s)), bytes);
+    }
+}
+
+/* One tile: `pixels` in a row times `vectors` of channels from `first` on, which stand in a group of `blocks` blocks. */
+MARRAM_INLINE void marram_product_tile(const marram_product d, const uint8_t *x, int8_t *y, const int8_t *weights, int pixels,
+                                       int vectors, int first, int bytes, int blocks,
+                                       const marram_scaling s)
+{
+    marram_sums sums[MARRAM_MOST_PIXELS * 4];
+    MARRAM_UNROLL
+    for (int n = 0; n < vectors; n++) {
+        MARRAM_UNROLL
+        for (int p = 0; p < pixels; p++) {
+            sums[4 * p + n] = marram_begin(marram_record(s.records, s.rows, first / MARRAM_LANES + n));
+        }
+    }
+    for (int ky = 0; ky < d.kernel_rows; ky++) {
+        for (int kx = 0; kx < d.kernel_columns; kx++) {
+            const uint8_t *run = x + ky * d.kernel_row + kx * d.kernel_column;
+            for (int q = 0; q < d.quads; q++) {
+                MARRAM_UNROLL
+                for (int p = 0; p < pixels; p++) {
+                    const marram_quad quad = marram_quad_at(run + p * d.in_pixel + 4 * q);
+                    MARRAM_UNROLL
+                    for (int n = 0; n < vectors; n++) {
+                        sums[4 * p + n] = marram_dot(sums[4 * p + n], quad, weights + n * MARRAM_SLICE);
+                    }
+                }
+                weights += blocks * 64;
+            }
+        }
+    }
+    marram_put_tile(sums, pixels, vectors, y, first, bytes, d.channels, s);
+}
+
+/* One pixel: each vector's sum is made in four, so that a product need not wait for the one before. */
+MARRAM_INLINE void marram_product_pixel(const marram_product d, const uint8_t *x, int8_t *y, const int8_t *weights, int vectors,
+                                        int first, int bytes, int blocks, const marram_scaling s)
+{
+    marram_sums sums[4 * 4];
+    MARRAM_UNROLL
+    for (int n = 0; n < vectors; n++) {
+        sums[n] = marram_begin(marram_record(s.records, s.rows, first / MARRAM_LANES + n));
+        sums[4 + n] = sums[8 + n] = sums[12 + n] = marram_more();
+    }
+    const int even = d.quads / 4 * 4;
+    for (int q = 0; q < even; q += 4, weights += 4 * blocks * 64) {
+        MARRAM_UNROLL
+        for (int t = 0; t < 4; t++) {
+            const marram_quad quad = marram_quad_at(x + 4 * (q + t));
+            MARRAM_UNROLL
+            for (int n = 0; n < vectors; n++) {
+                sums[4 * t + n] = marram_dot(sums[4 * t + n], quad, weights + t * blocks * 64 + n * MARRAM_SLICE);
+            }
+        }
+    }
+    for (int q = even; q < d.quads; q++, weights += blocks * 64) {
+        const marram_quad quad = marram_quad_at(x + 4 * q);
+        MARRAM_UNROLL
+        for (int n = 0; n < vectors; n++) {
+            sums[n] = marram_dot(sums[n], quad, weights + n * MARRAM_SLICE);
+        }
+    }
+    MARRAM_UNROLL
+    for (int n = 0; n < vectors; n++) {
+        sums[n] = marram_joined(marram_joined(sums[n], sums[4 + n]), marram_joined(sums[8 + n], sums[12 + n]));
+    }
+    marram_put_tile(sums, 1, vectors, y, first, bytes, d.channels, s);
+}
+
+/* All pixels of `vectors` vectors of channels, in tiles of as even a width as the registers allow. */
+MARRAM_INLINE void marram_product_columns(const marram_product d, const uint8_t *x, int8_t *y, const int8_t *weights,
+                                          int vectors, int first, int bytes, int blocks,
+                                       const marram_scaling s)
+{
+    const int most = marram_least(MARRAM_TILE / vectors, MARRAM_MOST_PIXELS);
+    const int tiles = (d.columns + most - 1) / most;
+    const int together = vectors == 1 ? 4 : vectors == 2 ? 2 : 1;
+    const int even = ((d.columns + tiles - 1) / tiles + together - 1) / together * together;
+    const int pixels = marram_least(marram_least(even, most), d.columns);
+    const int rest = d.columns % pixels;
+    for (int row = 0; row < d.rows; row++) {
+        const uint8_t *in = x + row * d.in_row;
+        int8_t *out = y + row * d.columns * d.channels;
+        for (int column = 0; column + pixels <= d.columns; column += pixels) {
+            marram_product_tile(d, in + column * d.in_pixel, out + column * d.channels, weights, pixels, vectors, first, bytes,
+                                blocks, s);
+        }
+        if (rest > 0) {
+            marram_product_tile(d, in + (d.columns - rest) * d.in_pixel, out + (d.columns - rest) * d.channels, weights, rest,
+                                vectors, first, bytes, blocks, s);
+        }
+    }
+}
+
+/* `vectors` vectors of channels from `first` on, in a group that begins at block `group`. */
+MARRAM_INLINE void marram_product_vectors(const marram_product d, const uint8_t *x, int8_t *y, const int8_t *weights,
+                                          int vectors, int first, int bytes, const marram_scaling s)
+{
+    const int blocks = (d.channels + 15) / 16, group = first / 64 * 4;
+    const int size = bytes == 64 ? 4 : marram_least(4, blocks - group);
+    const int depth = d.kernel_rows * d.kernel_columns * d.quads;
+    const int8_t *mine = weights + group * depth * 64 + (first % 64) * 4;
+    if (d.rows * d.columns == 1 && d.kernel_rows * d.kernel_columns == 1) {
+        marram_product_pixel(d, x, y, mine, vectors, first, bytes, size, s);
+    } else {
+        marram_product_columns(d, x, y, mine, vectors, first, bytes, size, s);
+    }
+}
+
+/* All output of a product on prepared input. */
+MARRAM_INLINE void marram_host_product(const marram_product d, const uint8_t *x, int8_t *y, const int8_t *weights,
+                                       const marram_scaling s)
+{
+    const int step = MARRAM_TILE_VECTORS * MARRAM_LANES, rest = d.channels % step;
+    for (int first = 0; first + step <= d.channels; first += step) {
+        marram_product_vectors(d, x, y, weights, MARRAM_TILE_VECTORS, first, step, s);
+    }
+    if (rest > 0) {
+        marram_product_vectors(d, x, y, weights, (rest + MARRAM_LANES - 1) / MARRAM_LANES, d.channels - rest, rest,
+                               s);
+    }
+}
+
+/* A layer on the last axis, or a convolution of 1 x 1: the input needs no padding. */
+MARRAM_INLINE void marram_host_dense(const marram_product d, const int8_t *x, int8_t *y, const int8_t *weights,
+                                     const marram_scaling s, uint8_t *scratch)
+{
+    const size_t bytes = (size_t)(d.rows * d.columns * d.in_pixel);
+    if (MARRAM_FLIP == 0 && d.in_pixel % 4 == 0) {
+        marram_host_product(d, (const uint8_t *)x, y, weights, s);
+        return;
+    }
+    marram_prepare(scratch, x, bytes);
+    memset(scratch + bytes, 0, 4);
+    marram_host_product(d, scratch, y, weights, s);
+}
+
+/* A picture of prepared input with its padding: `rows` rows of `columns` pixels of `channels` bytes of an image. Each row is
+ * in `phases` parts, pixel i in part i % phases, so that strided pixels stand side by side. */
+typedef struct {
+    int height, width, channels; /* of the image */
+    int rows, columns, phases;   /* of the picture; columns of each part */
+    int top, left;
+} marram_picture;
+
+MARRAM_INLINE void marram_prepare_picture(const marram_picture p, const int8_t *x, uint8_t *to, int zero)
+{
+    const int part = p.columns * p.channels, row_bytes = part * p.phases;
+    const int pad = (uint8_t)(int8_t)zero ^ MARRAM_FLIP;
+    for (int row = 0; row < p.rows; row++, to += row_bytes) {
+        const int iy = row - p.top;
+        if (iy < 0 || iy >= p.height) {
+            memset(to, pad, (size_t)row_bytes);
+            continue;
+        }
+        const int8_t *from = x + iy * p.width * p.channels;
+        if (p.phases == 1) {
+            const int some = marram_least(p.width, p.columns - p.left);
+            const int left = p.left * p.channels, inside = some * p.channels, right = part - left - inside;
+            memset(to, pad, (size_t)left);
+            marram_prepare(to + left, from, (size_t)inside);
+            memset(to + left + inside, pad, (size_t)right);
+            continue;
+        }
+        for (int column = 0; column < p.columns; column++) {
+            for (int phase = 0; phase < p.phases; phase++) {
+                uint8_t *pixel = to + phase * part + column * p.channels;
+                const int ix = column * p.phases + phase - p.left;
+                if (ix < 0 || ix >= p.width) {
+                    memset(pixel, pad, (size_t)p.channels);
+                } else {
+                    marram_prepare(pixel, from + ix * p.channels, (size_t)p.channels);
+                }
+            }
+        }
+    }
+    memset(to, pad, 64); /* tiles read whole vectors and quads */
+}
+
+MARRAM_INLINE void marram_host_conv2d(const marram_picture p, const marram_product d, const int8_t *x, int8_t *y,
+                                      const int8_t *weights, const marram_scaling s, int zero_in, uint8_t *scratch)
+{
+    marram_prepare_picture(p, x, scratch, zero_in);
+    marram_host_product(d, scratch, y, weights, s);
+}
+#endif
