@@ -1,0 +1,94 @@
+"""Depthwise convolution of three by three, channel by channel through a band in scratch: shared by the scalar families.
+
+The C is ``kernels/portable/bands.h``. A family gives its columns function and the records of its channels.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from marram.compile.c.geometry import Geometry, geometry
+from marram.compile.c.place import ConstantArray, Place, Routine, Traversal
+from marram.compile.c.requantisation import Requantisation
+from marram.core.graph import Array
+from marram.core.operators import DepthwiseConv2D
+
+BAND_BYTES = 512
+"""A band is as tall as fits into this: taller ones save little."""
+
+LEAN_BAND_BYTES = 192
+
+
+class BandKernel(msgspec.Struct, frozen=True, kw_only=True):
+    """A family's depthwise convolution: ``driver(&layer, x, y, row_begin, row_end, scratch, columns)``.
+
+    Args:
+        includes: with the columns function of the width.
+        columns: the name of the columns function.
+        wide: columns at a time.
+        cost: estimated instructions for each MAC.
+    """
+
+    includes: tuple[str, ...]
+    driver: str
+    columns: str
+    wide: int
+    cost: float
+
+
+def band_sizes(place: Place) -> Geometry:
+    """The sizes of a layer that goes through bands.
+
+    Raises:
+        UserError: a kernel other than three by three, dilation, strides other than 1 or 2 both ways, or several outputs of
+            an input channel.
+    """
+    site = place.site
+    op = site.op(DepthwiseConv2D)
+    weights = site.constant(1)
+    sizes = geometry(place, op, (weights.shape[1], weights.shape[2]))
+    kernel = (sizes.kernel_height, sizes.kernel_width)
+    stride = (sizes.stride_y, sizes.stride_x)
+    if kernel != (3, 3) or stride not in {(1, 1), (2, 2)} or (sizes.dilation_y, sizes.dilation_x) != (1, 1):
+        raise site.error(f"only 3 x 3 kernels at stride 1 or 2, not {kernel} at {stride}")
+    if sizes.in_channels != sizes.out_channels or site.input(0).dtype != "int8":
+        raise site.error("only int8 and as many output channels as input channels")
+    return sizes
+
+
+def best_width(width: int, most: int) -> int:
+    """Columns at a time for rows of ``width``: the fewest instructions over the row, the last columns partly made twice."""
+    return min(range(1, min(width, most) + 1), key=lambda wide: (-(-width // wide) * (32 + 19 * wide), wide))
+
+
+def band_depthwise(place: Place, sizes: Geometry, by: Requantisation, records: Array, kernel: BandKernel) -> Routine:
+    """The routine. ``records`` is int32 (C, n): what the columns function reads of a channel."""
+    site = place.site
+    weights = site.constant(1).reshape(9, -1).T
+    pitch = (sizes.out_width - 1) * sizes.stride_x + 3
+    same = sizes.stride_y == 1 and (sizes.in_height, sizes.in_width) == (sizes.out_height, sizes.out_width)
+    by_rows = not (same and sizes.whole)
+    limit = LEAN_BAND_BYTES if place.lean else BAND_BYTES
+    tall = 1 if by_rows else max(1, min(sizes.out_height, (limit // pitch - 3) // sizes.stride_y + 1))
+    band = pitch * ((tall - 1) * sizes.stride_y + 3)
+    traversal: Traversal = "pixels" if by_rows else "planes"
+    clamps = int((by.low, by.high) != (-128, 127))
+    zero_in = site.zero_point(site.input(0))
+    layer = (
+        f"static const marram_bands layer = {{{sizes.literal.removeprefix('((marram_window)').removesuffix(')')}, @weights@, "
+        f"@channels@, {records.shape[1]}, {pitch}, {kernel.wide}, {tall}, {int(by_rows)}, {zero_in}, {clamps}, {by.low}, {by.high}}};"
+    )
+    staged = sizes.out_width * sizes.out_channels if by_rows else 0
+    return Routine(
+        includes=kernel.includes,
+        body=f"{layer}\n{kernel.driver}(&layer, x0, y0, row_begin, row_end, scratch, {kernel.columns});",
+        constants=(
+            ConstantArray(name="weights", c_type="int8_t", values=weights.ravel()),
+            ConstantArray(name="channels", c_type="int32_t", values=records.ravel()),
+        ),
+        scratch_bytes=staged + band,
+        windows=(sizes.rows,),
+        columns=(sizes.columns,),
+        traversal=traversal,
+        instructions=(1.4 if by_rows else 1.0) * kernel.cost * sizes.out_height * sizes.out_width * weights.size,
+    )
