@@ -62,7 +62,7 @@ def compile_model(generated: Generated, board: Board, folder: Path, *, flags: Se
     runtime = tuple(dict.fromkeys((*_APPLICATION, *_HARNESS, SEMIHOSTING, UART)))
     write_sources(generated, folder, runtime)
     uart = (f"-DMARRAM_UART={board.uart:#x}u",) if board.uart else ()
-    call([COMPILER, *board.flags, *FLAGS, *WARNINGS, *flags, "-c", f"{generated.name}.c"], folder=folder)
+    call([COMPILER, *board.flags, *FLAGS, *flags, "-c", f"{generated.name}.c"], folder=folder)
     call([COMPILER, *board.flags, *FLAGS, *WARNINGS, *_RUNTIME_FLAGS, *uart, "-c", *runtime], folder=folder)
     linkage = _linkage(generated, board, folder)
     return Compiled(

@@ -14,6 +14,7 @@ from marram.core.errors import UserError
 ALLOCATED, EXECUTABLE, WRITABLE, MERGED = 0x2, 0x4, 0x1, 0x10
 NOBITS = 8
 CALL, JUMP, JUMP_SHORT = 10, 30, 51  # R_ARM_THM_CALL, R_ARM_THM_JUMP24, R_ARM_THM_JUMP19
+ADDRESSES = frozenset({2, 3, 38, 47, 48})  # R_ARM_ABS32, REL32, TARGET1, THM_MOVW_ABS_NC, THM_MOVT_ABS
 _SYMTAB, _REL = 2, 9
 _ARM = 40
 
@@ -36,7 +37,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Symbol(msgspec.Struct, frozen=True, kw_only=True):
-    """A name. ``section`` is an index, 0 where it is not defined here. Addresses of functions have their Thumb bit taken off."""
+    """A name. ``section`` is an index, 0 where it is not defined here. A function's address is without Thumb bit."""
 
     name: str
     value: int
@@ -77,7 +78,9 @@ class Elf(msgspec.Struct, frozen=True, kw_only=True):
 
     def functions(self) -> tuple[Symbol, ...]:
         """The functions that are defined here, by address, one for each address and name."""
-        return tuple(sorted((one for one in self.symbols if one.function and one.section), key=lambda one: (one.value, one.name)))
+        return tuple(
+            sorted((one for one in self.symbols if one.function and one.section), key=lambda one: (one.value, one.name))
+        )
 
 
 def read_elf(data: bytes, *, name: str) -> Elf:

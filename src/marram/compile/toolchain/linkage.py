@@ -68,7 +68,10 @@ def _define(names: dict[str, tuple[int, Symbol]], index: int, file: Elf) -> None
 
 def _undefined(files: Sequence[Elf], names: dict[str, tuple[int, Symbol]]) -> set[str]:
     return {
-        one.name for file in files for one in file.symbols if not one.section and one.name and not one.weak and one.name not in names
+        one.name
+        for file in files
+        for one in file.symbols
+        if not one.section and one.name and not one.weak and one.name not in names
     }
 
 

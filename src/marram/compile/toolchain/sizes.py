@@ -93,5 +93,8 @@ def measured(image: Elf, board: Board) -> tuple[int, int]:
     if data is not None:
         load = image.symbol("marram_data_load")
         flash = (load.value if load else board.flash_origin + flash) - board.flash_origin + data.size
-    ram = max((parts[name].address + parts[name].size for name in (".data", ".bss", ".arena") if name in parts), default=board.ram_origin)
+    ram = max(
+        (parts[name].address + parts[name].size for name in (".data", ".bss", ".arena") if name in parts),
+        default=board.ram_origin,
+    )
     return flash, ram - board.ram_origin

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from marram.compile.toolchain.elf import CALL, JUMP, JUMP_SHORT, Elf, Symbol
+from marram.compile.toolchain.elf import ADDRESSES, CALL, JUMP, JUMP_SHORT, Symbol
 from marram.compile.toolchain.linkage import Linkage
 from marram.compile.toolchain.thumb import pushed_bytes
 from marram.core.errors import InternalError, UserError
@@ -51,7 +51,7 @@ def stack_bound(linkage: Linkage, function: str, frames: Mapping[str, int]) -> S
             measured from its push instructions.
 
     Raises:
-        UserError: functions call each other in a circle, or through pointers.
+        UserError: functions call each other in a circle, or a pointer that nothing is known of.
         InternalError: the function is not there.
     """
     if function not in linkage.names:
@@ -70,29 +70,57 @@ class _Walk:
         key = (file, symbol.section, symbol.value)
         if key not in self._known:
             if symbol.name in trail:
-                raise UserError(f"functions call each other in a circle: {' -> '.join((*trail, symbol.name))}", where=symbol.name)
+                raise UserError(
+                    f"functions call each other in a circle: {' -> '.join((*trail, symbol.name))}", where=symbol.name
+                )
             self._known[key] = self._fresh(file, symbol, (*trail, symbol.name))
         return self._known[key]
 
     def _fresh(self, file: int, symbol: Symbol, trail: tuple[str, ...]) -> StackBound:
         elf = self._linkage.files[file]
-        own = self._own(elf, symbol)
+        stated = self._frames.get(_CLONE.sub("", symbol.name))
+        pushed, indirect = pushed_bytes(elf, symbol, whole_section=stated is None)
+        own = max(stated or 0, pushed)
         best = StackBound(size_bytes=own, path=((symbol.name, own),))
-        for one in elf.relocations:
-            inside = one.section == symbol.section and symbol.value <= one.offset < symbol.value + max(symbol.size, 1)
-            target = self._linkage.target(file, one.symbol) if inside and one.kind in {CALL, JUMP, JUMP_SHORT} else None
-            if target is None or (target[0] == file and target[1].section == symbol.section and target[1].value == symbol.value):
-                continue
-            below = self.bound(*self._function(target), trail)
+        for kind, target in self._calls(file, symbol, indirect=indirect):
+            below = self.bound(*target, trail)
             # A jump to another function leaves after the frame was given back; to its own cold part, before.
-            split = target[1].name.endswith(".cold") or _CLONE.sub("", target[1].name) == _CLONE.sub("", symbol.name)
-            base = own if one.kind == CALL else 0
-            if split and one.kind != CALL:
-                below = msgspec.structs.replace(below, path=below.path[1:])
+            base = own if kind == CALL else 0
             if base + below.size_bytes > best.size_bytes:
                 head = ((symbol.name, base),) if base else ()
                 best = StackBound(size_bytes=base + below.size_bytes, path=(*head, *below.path))
         return best
+
+    def _calls(self, file: int, symbol: Symbol, *, indirect: bool) -> list[tuple[int, tuple[int, Symbol]]]:
+        """What a function calls or jumps to, each once. Its cold part states the same frame and goes on in it."""
+        found: dict[tuple[int, int, int, int], tuple[int, Symbol]] = {}
+        for one in self._linkage.files[file].relocations:
+            if one.section != symbol.section or not symbol.value <= one.offset < symbol.value + max(symbol.size, 1):
+                continue
+            target = self._linkage.target(file, one.symbol) if one.kind in {CALL, JUMP, JUMP_SHORT} else None
+            if target is not None:
+                target = self._function(target)
+                found[one.kind, target[0], target[1].section, target[1].value] = target
+        if indirect:
+            pointed = self._pointed(file)
+            if not pointed:
+                raise UserError("it calls through a pointer to somewhere unknown, so its stack has no bound", where=symbol.name)
+            found |= {(CALL, target[0], target[1].section, target[1].value): target for target in pointed}
+        return [
+            (key[0], target)
+            for key, target in found.items()
+            if key[1:] != (file, symbol.section, symbol.value) and not _returns_into(symbol, target[1])
+        ]
+
+    def _pointed(self, file: int) -> list[tuple[int, Symbol]]:
+        """The functions of a file whose address its live parts take: what a call through a pointer can end at."""
+        found = {}
+        for one in self._linkage.files[file].relocations:
+            target = self._linkage.target(file, one.symbol) if one.kind in ADDRESSES else None
+            if target is not None and one.section in self._linkage.live[file] and self._function(target)[1].function:
+                target = self._function(target)
+                found[target[0], target[1].section, target[1].value] = target
+        return list(found.values())
 
     def _function(self, target: tuple[int, Symbol]) -> tuple[int, Symbol]:
         """A section's own symbol stands for the function that begins it."""
@@ -102,7 +130,7 @@ class _Walk:
         found = [one for one in self._linkage.files[file].functions() if one.section == symbol.section]
         return (file, found[0]) if found else target
 
-    def _own(self, elf: Elf, symbol: Symbol) -> int:
-        stated = self._frames.get(_CLONE.sub("", symbol.name))
-        pushed = pushed_bytes(elf, symbol, whole_section=stated is None)
-        return max(stated or 0, pushed)
+
+def _returns_into(symbol: Symbol, target: Symbol) -> bool:
+    """Whether a cold part jumps back into the function that it belongs to."""
+    return ".cold" in symbol.name and _CLONE.sub("", symbol.name) == _CLONE.sub("", target.name)

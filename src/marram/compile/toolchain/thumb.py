@@ -8,25 +8,21 @@ from __future__ import annotations
 import struct
 
 from marram.compile.toolchain.elf import Elf, Symbol
-from marram.core.errors import UserError
 
 
-def pushed_bytes(elf: Elf, symbol: Symbol, *, whole_section: bool) -> int:
-    """Bytes by which the instructions of a function lower the stack pointer, each counted once.
+def pushed_bytes(elf: Elf, symbol: Symbol, *, whole_section: bool) -> tuple[int, bool]:
+    """Bytes by which the instructions of a function lower the stack pointer, each counted once; whether it calls a pointer.
 
     Args:
         elf: the object file.
         symbol: the function.
         whole_section: count all of its section: assembly has several entries into one body.
-
-    Raises:
-        UserError: the function calls through a pointer, so that nobody knows what it needs.
     """
     start, end = symbol.value, symbol.value + symbol.size
     if whole_section:
         start, end = 0, elf.sections[symbol.section].size
     code = elf.contents(symbol.section)
-    total, place = 0, start
+    total, place, indirect = 0, start, False
     spans = data_spans(elf, symbol.section)
     while place + 2 <= min(end, len(code)):
         after = next((stop for begin, stop in spans if begin <= place < stop), None)
@@ -36,11 +32,10 @@ def pushed_bytes(elf: Elf, symbol: Symbol, *, whole_section: bool) -> int:
         first = struct.unpack_from("<H", code, place)[0]
         wide = first >> 11 in {0b11101, 0b11110, 0b11111} and place + 4 <= len(code)
         second = struct.unpack_from("<H", code, place + 2)[0] if wide else 0
-        if not wide and first & 0xFF87 == 0x4780:
-            raise UserError("it calls through a pointer, so its stack has no known bound", where=symbol.name)
+        indirect = indirect or (not wide and first & 0xFF87 == 0x4780)  # BLX Rm
         total += _wide(first, second) if wide else _narrow(first)
         place += 4 if wide else 2
-    return total
+    return total, indirect
 
 
 def _narrow(code: int) -> int:
@@ -79,7 +74,9 @@ def _constant(code: int) -> int:
 def data_spans(elf: Elf, index: int) -> list[tuple[int, int]]:
     """Where a section has data between its code: from each mapping symbol ``$d`` to the next ``$t``."""
     base = elf.sections[index].address
-    marks = sorted((one.value - base, one.name[:2]) for one in elf.symbols if one.section == index and one.name[:2] in {"$d", "$t"})
+    marks = sorted(
+        (one.value - base, one.name[:2]) for one in elf.symbols if one.section == index and one.name[:2] in {"$d", "$t"}
+    )
     ends = [place for place, _ in marks[1:]] + [elf.sections[index].size]
     return [(place, end) for (place, kind), end in zip(marks, ends, strict=True) if kind == "$d" and end > place]
 

@@ -64,7 +64,9 @@ def calibration(core: str) -> Calibration:
     """The factor of a core."""
     factors = [point.cycles_per_instruction / STATED_OF_POINTS for point in CORTEX_M4_POINTS]
     middle, high = _middle(factors), max(factors)
-    m4 = "NUCLEO-L4R5ZI at 120 MHz, microTVM with CMSIS-NN (MLPerf Tiny v1.0) against instructions counted of TFLM with CMSIS-NN"
+    m4 = (
+        "NUCLEO-L4R5ZI at 120 MHz, microTVM with CMSIS-NN (MLPerf Tiny v1.0) against instructions counted of TFLM with CMSIS-NN"
+    )
     if core == "cortex-m4":
         return Calibration(factor=middle, low=1.0, high=high, source=m4)
     if core in {"cortex-m7", "cortex-m33"}:
@@ -72,7 +74,9 @@ def calibration(core: str) -> Calibration:
         source = f"{m4}; carried over by the cycles of one engine on both cores (MLPerf Tiny v1.1, Plumerai)"
         return Calibration(factor=middle * _middle(ratios), low=min(ratios), high=high * max(ratios), source=source)
     if core == "cortex-m3":
-        return Calibration(factor=middle, low=1.0, high=1.2 * high, source=f"{m4}; taken over from Cortex-M4, no board compared")
+        return Calibration(
+            factor=middle, low=1.0, high=1.2 * high, source=f"{m4}; taken over from Cortex-M4, no board compared"
+        )
     if core in {"cortex-m55", "cortex-m85"}:
         source = "stated cycles with overlapping of vector instructions; no board compared"
         return Calibration(factor=1.25, low=0.75, high=2.0, source=source)

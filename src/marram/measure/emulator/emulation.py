@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from marram.compile.toolchain.harness import model_digest
 from marram.core.errors import DeviceError, UserError
 from marram.core.graph import Array
 from marram.measure.wire.device import Device
-from marram.measure.wire.frames import HELLO, Frame, frame_bytes
 from marram.measure.wire.process import ProcessLink
 
 EMULATOR = "qemu-system-arm"
@@ -85,13 +84,15 @@ class EmulatedSession:
         self.device.end()
         status = self._link.finish()
         if status:
-            raise DeviceError(f"the emulator ended with status {status}", where=EMULATOR, hint=self._link.said().strip() or None)
+            raise DeviceError(
+                f"the emulator ended with status {status}", where=EMULATOR, hint=self._link.said().strip() or None
+            )
 
     def close(self) -> None:
         """End the emulator. Safe to call twice."""
         self._link.close()
 
-    def __enter__(self) -> EmulatedSession:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

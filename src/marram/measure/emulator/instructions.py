@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from marram.compile.toolchain.commands import call
 
-InstructionClass = Literal["load", "store", "mac", "multiply", "divide", "branch", "vector_load", "vector_store", "vector_mac", "vector", "other"]
-CLASSES: tuple[InstructionClass, ...] = InstructionClass.__args__  # type: ignore[attr-defined]
+InstructionClass = Literal[
+    "load", "store", "mac", "multiply", "divide", "branch", "vector_load", "vector_store", "vector_mac", "vector", "other"
+]
+CLASSES: tuple[InstructionClass, ...] = get_args(InstructionClass)
 
-_LINE = re.compile(r"^\s*([0-9a-f]+):\t(\S+)(?:\t([^;@<]*))?")
+_LINE = re.compile(r"^\s*([0-9a-f]+):\t(\S*)(?:\t([^;@<]*))?")
 _FUNCTION = re.compile(r"^([0-9a-f]+) <(.+)>:$")
 _CONDITION = r"(eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)?"
 _BRANCH = re.compile(rf"^(b|bl|bx|blx){_CONDITION}$|^(cbz|cbnz|tbb|tbh|le|letp|bxns|blxns)$")
@@ -49,13 +51,15 @@ def _number(register: str) -> int:
     return _NAMED[register] if register in _NAMED else int(re.sub(r"\D", "", register) or 0)
 
 
-def disassemble(image: Path) -> tuple[Instruction, ...]:
-    """All instructions of a linked image, by address; data between them is left out.
+def disassemble(image: Path, core: str) -> tuple[Instruction, ...]:
+    """All instructions of a linked image for a core, by address; data between them is left out.
 
     Raises:
         ToolError: objdump is missing or fails.
     """
-    text = call(["arm-none-eabi-objdump", "-d", "--no-show-raw-insn", image.name], folder=image.parent)
+    # Without being told, binutils 2.40 shows vector instructions as those of a coprocessor.
+    machine = ("-m", "armv8.1-m.main") if core in {"cortex-m55", "cortex-m85"} else ()
+    text = call(["arm-none-eabi-objdump", "-d", *machine, "--no-show-raw-insn", image.name], folder=image.parent)
     found, function = [], ""
     for line in text.splitlines():
         head = _FUNCTION.match(line)
@@ -64,11 +68,16 @@ def disassemble(image: Path) -> tuple[Instruction, ...]:
             continue
         row = _LINE.match(line)
         if row and not row.group(2).startswith("."):
+            # What is unknown to binutils has no name here: class "other".
             name = row.group(2).removesuffix(".n").removesuffix(".w")
             operands = (row.group(3) or "").strip()
             found.append(
                 Instruction(
-                    address=int(row.group(1), 16), function=function, mnemonic=name, operands=operands, kind=class_of(name, operands)
+                    address=int(row.group(1), 16),
+                    function=function,
+                    mnemonic=name,
+                    operands=operands,
+                    kind=class_of(name, operands),
                 )
             )
     return tuple(found)

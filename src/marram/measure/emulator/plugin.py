@@ -59,6 +59,8 @@ def read_counts(text: str) -> Counts:
     """
     rows = [line.split() for line in text.splitlines()]
     if not rows or rows[-1] != ["end"]:
-        raise DeviceError("the counts of the emulator are not whole", where="profile plugin", hint=" ".join(rows[-1]) if rows else None)
+        raise DeviceError(
+            "the counts of the emulator are not whole", where="profile plugin", hint=" ".join(rows[-1]) if rows else None
+        )
     blocks = {(int(row[1]), int(row[2], 16), int(row[3])): int(row[4]) for row in rows if row[0] == "block"}
     return Counts(blocks=blocks, runs=tuple(int(row[1]) for row in rows if row[0] == "run"))

@@ -16,7 +16,7 @@ from marram.compile.toolchain.cross import Compiled, Image, link_harness
 from marram.compile.toolchain.elf import Elf, read_elf
 from marram.compile.toolchain.thumb import return_places
 from marram.core.errors import DeviceError, InternalError
-from marram.core.graph import Array
+from marram.core.graph import Array, Tensor
 from marram.measure.emulator.cycles import architectural_cycles
 from marram.measure.emulator.emulation import EmulatedSession
 from marram.measure.emulator.instructions import CLASSES, Instruction, disassemble
@@ -95,16 +95,16 @@ def profile(
             counts = read_counts(out.read_text())
         except FileNotFoundError as error:
             raise DeviceError("the emulator wrote no counts", where="profile plugin") from error
-    return _profile(compiled, counts, disassemble(image.path), names)
+    return _profile(compiled, counts, disassemble(image.path, compiled.board.core), names)
 
 
-def seeded_inputs(tensors: Sequence[object]) -> list[Array]:
+def seeded_inputs(tensors: Sequence[Tensor]) -> list[Array]:
     """Integers over the whole range of each tensor's dtype, the same every time."""
     random = np.random.default_rng(1)
-    found = []
+    found: list[Array] = []
     for tensor in tensors:
-        limits = np.iinfo(tensor.dtype)  # type: ignore[attr-defined]
-        found.append(random.integers(limits.min, limits.max + 1, tensor.shape, dtype=tensor.dtype))  # type: ignore[attr-defined]
+        limits = np.iinfo(tensor.dtype)
+        found.append(random.integers(limits.min, limits.max, tensor.shape, dtype=tensor.dtype, endpoint=True))
     return found
 
 

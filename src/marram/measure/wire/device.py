@@ -104,7 +104,9 @@ class Device:
         arrays, place = [], 0
         for tensor in self._outputs:
             piece = data[place : place + tensor.size_bytes]
-            arrays.append(np.frombuffer(piece, dtype=np.dtype(tensor.dtype).newbyteorder("<")).astype(tensor.dtype).reshape(tensor.shape))
+            arrays.append(
+                np.frombuffer(piece, dtype=np.dtype(tensor.dtype).newbyteorder("<")).astype(tensor.dtype).reshape(tensor.shape)
+            )
             place += tensor.size_bytes
         return tuple(arrays)
 
@@ -172,7 +174,9 @@ class Device:
 
     def _error(self, what: str, hint: str | None = None) -> DeviceError:
         said = self._link.said().strip()
-        return DeviceError(what, where=self._name, hint="\n  ".join(filter(None, (hint, f"It printed: {said}" if said else None))) or None)
+        return DeviceError(
+            what, where=self._name, hint="\n  ".join(filter(None, (hint, f"It printed: {said}" if said else None))) or None
+        )
 
 
 def _raw(array: Array, tensor: Tensor) -> bytes:

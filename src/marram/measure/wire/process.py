@@ -120,7 +120,9 @@ class ProcessLink:
             selector.register(stream, event)
             left_s = deadline_s - time.monotonic()
             if left_s <= 0 or not selector.select(left_s):
-                raise Silence("the time limit is over and no answer has come", where=self._name, hint=f"Command: {self._command}")
+                raise Silence(
+                    "the time limit is over and no answer has come", where=self._name, hint=f"Command: {self._command}"
+                )
 
     def _gone(self) -> DeviceError:
         try:
@@ -128,7 +130,9 @@ class ProcessLink:
         except subprocess.TimeoutExpired:
             status = None
         said = self.said().strip() or "nothing"
-        return DeviceError(f"stopped with status {status}", where=self._name, hint=f"It printed: {said}\n  Command: {self._command}")
+        return DeviceError(
+            f"stopped with status {status}", where=self._name, hint=f"It printed: {said}\n  Command: {self._command}"
+        )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
