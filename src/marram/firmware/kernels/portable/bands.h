@@ -22,33 +22,36 @@ typedef struct {
     int record, pitch, wide, tall, by_rows, zero_in, clamps, low, high;
 } marram_bands;
 
-/* Image row y of one channel, or padding; from `x`, where the channel's first pixel stands. */
-MARRAM_INLINE void marram_gather_row(const marram_bands *b, const int8_t *x, int y, int slot, int8_t *to)
+/* `rows` image rows of one channel from row `first` on, which stands at `slot`; `x` is where the channel's first pixel stands,
+ * `to` where the first row's first pixel goes. What is left and right of a row in the band stays as it is. */
+MARRAM_INLINE void marram_gather_rows(const marram_bands *b, const int8_t *x, int first, int slot, int8_t *to, int rows)
 {
     const int step = b->w.in_channels;
-    const int zero = b->zero_in;
-    const int inside = y >= 0 && y < b->w.in_height;
-    int left = inside ? b->w.pad_left : b->pitch;
-    int count = b->pitch - b->w.pad_left;
-    count = !inside ? 0 : count < b->w.in_width ? count : b->w.in_width;
-    int right = b->pitch - left - count;
-    for (; left > 0; left--) {
-        *to++ = (int8_t)zero;
-    }
-    if (count > 0) {
-        const int8_t *from = x + slot * b->w.in_width * step;
-        for (; count >= 4; count -= 4, from += 4 * step, to += 4) {
+    const int row_bytes = b->w.in_width * step;
+    const int most = b->pitch - b->w.pad_left;
+    const int count = most < b->w.in_width ? most : b->w.in_width;
+    const int skip = b->pitch - count;
+    const int8_t *const end = x + b->w.in_rows * row_bytes;
+    const int8_t *row = x + slot * row_bytes;
+    for (; rows > 0; rows--, first++, to += skip) {
+        const int8_t *from = row;
+        int left = count;
+        if (first < 0 || first >= b->w.in_height) {
+            for (; left > 0; left--) {
+                *to++ = (int8_t)b->zero_in;
+            }
+        }
+        for (; left >= 4; left -= 4, from += 4 * step, to += 4) {
             to[0] = from[0];
             to[1] = from[step];
             to[2] = from[2 * step];
             to[3] = from[3 * step];
         }
-        for (; count > 0; count--, from += step) {
+        for (; left > 0; left--, from += step) {
             *to++ = *from;
         }
-    }
-    for (; right > 0; right--) {
-        *to++ = (int8_t)zero;
+        row += row_bytes;
+        row = row == end ? x : row;
     }
 }
 
@@ -58,9 +61,8 @@ MARRAM_INLINE void marram_band_run(const marram_bands *b, const int8_t *x, int8_
 {
     const int first = row_begin * b->w.stride_y - b->w.pad_top;
     const int rows = (row_end - row_begin - 1) * b->w.stride_y + 3;
-    for (int i = filled; i < rows; i++) {
-        marram_gather_row(b, x + c, first + i, marram_wrapped(slot + i, b->w.in_rows), band + i * b->pitch);
-    }
+    marram_gather_rows(b, x + c, first + filled, marram_wrapped(slot + filled, b->w.in_rows),
+                       band + filled * b->pitch + b->w.pad_left, rows - filled);
     marram_strip strip = {y + c, y + c, y_row, b->w.out_channels, b->pitch};
     for (int column = 0; column < b->w.out_width; column += b->wide) {
         /* the last columns are made with some before them once more */
@@ -80,12 +82,17 @@ MARRAM_INLINE void marram_bands_run(const marram_bands *b, const int8_t *x, int8
     const int row_bytes = b->w.out_width * b->w.out_channels;
     int slot = (row_begin * b->w.stride_y - b->w.pad_top) % b->w.in_rows;
     slot += slot < 0 ? b->w.in_rows : 0;
+    int8_t *const staged = scratch;
+    int8_t *const band = staged + (b->by_rows ? row_bytes : 0);
+    const int band_bytes = b->pitch * ((b->tall - 1) * b->w.stride_y + 3);
+    for (int i = 0; i < band_bytes; i++) {
+        band[i] = (int8_t)b->zero_in;
+    }
     if (b->by_rows) {
-        int8_t *const staged = scratch;
         int out_slot = row_begin % b->w.out_rows;
         for (int row = row_begin; row < row_end; row++) {
             for (int c = 0; c < b->w.out_channels; c++) {
-                marram_band_run(b, x, staged, row, row + 1, c, slot, 0, staged + row_bytes, row_bytes, columns);
+                marram_band_run(b, x, staged, row, row + 1, c, slot, 0, band, row_bytes, columns);
             }
             marram_deliver(staged, y + out_slot * row_bytes, row_bytes, b->clamps, b->low, b->high);
             slot = marram_wrapped(slot + b->w.stride_y, b->w.in_rows);
@@ -93,7 +100,6 @@ MARRAM_INLINE void marram_bands_run(const marram_bands *b, const int8_t *x, int8
         }
         return;
     }
-    int8_t *const band = scratch;
     const int shared = (3 - b->w.stride_y) * b->pitch;
     for (int c = 0; c < b->w.out_channels; c++) {
         int filled = 0;

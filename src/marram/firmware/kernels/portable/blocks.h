@@ -44,66 +44,96 @@ MARRAM_INLINE int marram_wrapped(int slot, int rows)
     return slot;
 }
 
-/* The address of the window's row ky at column ix, or of the padding's where the row is outside of the image. */
-MARRAM_INLINE const int8_t *marram_window_row(const marram_window *w, const int8_t *x, const int8_t *padding,
-                                              const marram_pixel *at, int ky, int first_x)
+/* Walks down the rows of a pixel's window: `at` is column 0 of the row, `y` the row of the image. */
+typedef struct {
+    const int8_t *at;
+    int y, slot;
+} marram_walk;
+
+MARRAM_INLINE marram_walk marram_walk_begin(const marram_window *w, const int8_t *x, const marram_pixel *pixel)
 {
-    const int iy = at->y * w->stride_y - w->pad_top + ky * w->dilation_y;
-    if (iy < 0 || iy >= w->in_height) {
-        return padding;
+    marram_walk walk = {x + pixel->slot * w->in_width * w->in_channels, pixel->y * w->stride_y - w->pad_top, pixel->slot};
+    return walk;
+}
+
+MARRAM_INLINE int marram_walk_inside(const marram_window *w, const marram_walk *walk)
+{
+    return (unsigned)walk->y < (unsigned)w->in_height;
+}
+
+MARRAM_INLINE void marram_walk_down(const marram_window *w, marram_walk *walk)
+{
+    const int row_bytes = w->in_width * w->in_channels;
+    walk->y += w->dilation_y;
+    walk->slot += w->dilation_y;
+    walk->at += w->dilation_y * row_bytes;
+    while (walk->slot >= w->in_rows) {
+        walk->slot -= w->in_rows;
+        walk->at -= w->in_rows * row_bytes;
     }
-    return x + (marram_wrapped(at->slot + ky * w->dilation_y, w->in_rows) * w->in_width + first_x) * w->in_channels;
 }
 
 /* The rows of one pixel's window, whole: for windows inside of the image's columns. */
 MARRAM_INLINE void marram_taps_whole(const marram_window *w, const int8_t *x, const int8_t *padding,
-                                     const marram_pixel *at, const int8_t **taps, int pixels)
+                                     const marram_pixel *pixel, const int8_t **taps, int pixels)
 {
-    const int first = at->x * w->stride_x - w->pad_left;
+    const int first = (pixel->x * w->stride_x - w->pad_left) * w->in_channels;
+    marram_walk walk = marram_walk_begin(w, x, pixel);
     for (int ky = 0; ky < w->kernel_height; ky++, taps += pixels) {
-        *taps = marram_window_row(w, x, padding, at, ky, first);
+        *taps = marram_walk_inside(w, &walk) ? walk.at + first : padding;
+        marram_walk_down(w, &walk);
     }
 }
 
 /* The same tap by tap. */
 MARRAM_INLINE void marram_taps_single(const marram_window *w, const int8_t *x, const int8_t *padding,
-                                      const marram_pixel *at, const int8_t **taps, int pixels)
+                                      const marram_pixel *pixel, const int8_t **taps, int pixels)
 {
-    const int first = at->x * w->stride_x - w->pad_left;
+    const int first = pixel->x * w->stride_x - w->pad_left;
+    marram_walk walk = marram_walk_begin(w, x, pixel);
     for (int ky = 0; ky < w->kernel_height; ky++) {
-        const int8_t *row = marram_window_row(w, x, padding, at, ky, 0);
+        const int inside = marram_walk_inside(w, &walk);
         int ix = first;
         for (int kx = 0; kx < w->kernel_width; kx++, ix += w->dilation_x, taps += pixels) {
-            *taps = row == padding || ix < 0 || ix >= w->in_width ? padding : row + ix * w->in_channels;
+            *taps = inside && (unsigned)ix < (unsigned)w->in_width ? walk.at + ix * w->in_channels : padding;
         }
+        marram_walk_down(w, &walk);
     }
 }
 
+MARRAM_INLINE int8_t *marram_copy(int8_t *to, const int8_t *from, int count)
+{
+#if defined(__GNUC__) && defined(__ARM_FEATURE_UNALIGNED)
+    for (; count >= 4; count -= 4, from += 4, to += 4) {
+        __builtin_memcpy(to, from, 4); /* one load and one store, aligned or not */
+    }
+#endif
+    for (; count > 0; count--) {
+        *to++ = *from++;
+    }
+    return to;
+}
+
 /* A copy of one pixel's window. */
-MARRAM_INLINE void marram_gather(const marram_window *w, const int8_t *x, const int8_t *padding, const marram_pixel *at,
+MARRAM_INLINE void marram_gather(const marram_window *w, const int8_t *x, const int8_t *padding, const marram_pixel *pixel,
                                  int8_t *to)
 {
-    const int first = at->x * w->stride_x - w->pad_left;
-    const int step = w->dilation_x * w->in_channels;
-    const int inside = first >= 0 && first + (w->kernel_width - 1) * w->dilation_x < w->in_width;
+    const int first = pixel->x * w->stride_x - w->pad_left;
+    const int last = first + (w->kernel_width - 1) * w->dilation_x;
+    const int whole = first >= 0 && last < w->in_width && w->dilation_x == 1;
+    const int wide = w->kernel_width * w->in_channels;
+    marram_walk walk = marram_walk_begin(w, x, pixel);
     for (int ky = 0; ky < w->kernel_height; ky++) {
-        const int8_t *row = marram_window_row(w, x, padding, at, ky, 0);
-        if (row == padding || (inside && w->dilation_x == 1)) {
-            const int8_t *from = row == padding ? padding : row + first * w->in_channels;
-            const int8_t *end = from + w->kernel_width * w->in_channels;
-            do {
-                *to++ = *from++;
-            } while (from != end);
-            continue;
-        }
-        int ix = first;
-        const int8_t *pixel = row + first * w->in_channels;
-        for (int kx = 0; kx < w->kernel_width; kx++, ix += w->dilation_x, pixel += step) {
-            const int8_t *from = ix < 0 || ix >= w->in_width ? padding : pixel;
-            for (int c = 0; c < w->in_channels; c++) {
-                *to++ = from[c];
+        const int inside = marram_walk_inside(w, &walk);
+        if (whole || !inside) {
+            to = marram_copy(to, inside ? walk.at + first * w->in_channels : padding, wide);
+        } else {
+            for (int ix = first; ix <= last; ix += w->dilation_x) {
+                to = marram_copy(to, (unsigned)ix < (unsigned)w->in_width ? walk.at + ix * w->in_channels : padding,
+                                 w->in_channels);
             }
         }
+        marram_walk_down(w, &walk);
     }
 }
 
