@@ -29,16 +29,23 @@
     "smmla %[t], %[t], %[a], %[b]\n\t"                                                                  \
     "ssat %[s], #8, %[s], asr %[shift]\n\t"                                                             \
     "ssat %[t], #8, %[t], asr %[shift]\n\t"
+#define MARRAM_DSP_DEPTHWISE_SINGLE_ROW(at, p, q, sum)                                                  \
+    "ldrd %[a], %[b], " at "\n\t"                                                                       \
+    "smlad %[s], %[a], %[" p "], %[" sum "]\n\t"                                                       \
+    "smlabt %[s], %[b], %[" q "], %[s]\n\t"
+#define MARRAM_DSP_DEPTHWISE_SINGLE_SUM                                                                 \
+    MARRAM_DSP_DEPTHWISE_SINGLE_ROW("[%[x], %[row2]]", "p2", "q2", "bias")                              \
+    MARRAM_DSP_DEPTHWISE_SINGLE_ROW("[%[x], %[row1]]", "p1", "q1", "s")                                 \
+    MARRAM_DSP_DEPTHWISE_SINGLE_ROW("[%[x]]", "p0", "q0", "s")
 #endif
 
-/* Of three pairs of a kernel's rows the left ones, p, and the right ones, q. */
+/* Of each kernel row the pairs (w0, w1), p, and (w1, w2), q. Multiplier and addend are kept apart from them, in memory. */
 typedef struct {
     uint32_t p0, p1, p2, q0, q1, q2;
-    int32_t bias;
-    int32_t by[3]; /* multiplier, addend, what is taken off negative products */
+    int32_t bias, nudge;
 } marram_dsp_taps;
 
-MARRAM_INLINE marram_dsp_taps marram_dsp_taps_of(const int32_t *record, int32_t base)
+MARRAM_INLINE marram_dsp_taps marram_dsp_taps_of(const int32_t *record)
 {
     marram_dsp_taps t;
     const uint32_t upper = (uint32_t)record[3];
@@ -50,87 +57,108 @@ MARRAM_INLINE marram_dsp_taps marram_dsp_taps_of(const int32_t *record, int32_t 
     t.q1 = marram_pack_high(t.p1, upper);
     t.q2 = marram_pack_high(t.p2, lower);
     t.bias = record[5];
-    t.by[0] = record[6];
-    t.by[1] = base + marram_low(lower);
-    t.by[2] = 2 * marram_low(lower);
+    t.nudge = 2 * marram_low(lower);
     return t;
 }
 
-/* Two neighbouring outputs of stride 1; x moves on by two columns. */
-MARRAM_INLINE const int16_t *marram_dsp_depthwise_pair(const int16_t *x, int pitch, const marram_dsp_taps *k, int8_t *y,
-                                                       int channels, int shift, int away)
+MARRAM_INLINE int32_t marram_dsp_taps_end(int32_t acc, const int32_t *by, int32_t nudge, int shift, int away)
 {
+    const int32_t product = marram_smmla(acc, by[0], 0);
+    return marram_narrow(product + by[1] - (away ? (product >> 31) & nudge : 0), shift);
+}
+
+/* Two neighbouring outputs of stride 1 from x on. */
+MARRAM_INLINE void marram_dsp_depthwise_pair(const int16_t **place, int pitch, const marram_dsp_taps k, const int32_t by[2],
+                                             int8_t *y, int channels, int shift, int away)
+{
+    const int16_t *x = *place;
+    int32_t s, t;
 #if MARRAM_DSP
+    uint32_t a, b;
+    __asm__ volatile(MARRAM_DSP_DEPTHWISE_PAIR_SUMS
+                     : [x] "+&r"(x), [a] "=&r"(a), [b] "=&r"(b), [s] "=&r"(s), [t] "=&r"(t)
+                     : [p0] "r"(k.p0), [p1] "r"(k.p1), [p2] "r"(k.p2), [q0] "r"(k.q0), [q1] "r"(k.q1), [q2] "r"(k.q2),
+                       [bias] "r"(k.bias), [row1] "i"(2 * pitch), [row2] "i"(4 * pitch)
+                     : "memory");
     if (!away) {
-        uint32_t a, b;
-        int32_t s, t;
-        __asm__ volatile(MARRAM_DSP_DEPTHWISE_PAIR_SUMS MARRAM_DSP_DEPTHWISE_PAIR_NARROW
-                         : [x] "+&r"(x), [a] "=&r"(a), [b] "=&r"(b), [s] "=&r"(s), [t] "=&r"(t)
-                         : [p0] "r"(k->p0), [p1] "r"(k->p1), [p2] "r"(k->p2), [q0] "r"(k->q0), [q1] "r"(k->q1),
-                           [q2] "r"(k->q2), [bias] "r"(k->bias), [by] "m"(k->by), [row1] "i"(2 * pitch),
-                           [row2] "i"(4 * pitch), [shift] "i"(shift)
-                         : "memory");
+        __asm__(MARRAM_DSP_DEPTHWISE_PAIR_NARROW
+                : [s] "+&r"(s), [t] "+&r"(t), [a] "=&r"(a), [b] "=&r"(b)
+                : [by] "m"(*(const int32_t(*)[2])by), [shift] "i"(shift));
         y[0] = (int8_t)s;
         y[channels] = (int8_t)t;
-        return x;
+        *place = x;
+        return;
     }
-#endif
-    int32_t s = k->bias;
-    int32_t t = k->bias;
-    const uint32_t left[3] = {k->p0, k->p1, k->p2};
-    const uint32_t right[3] = {k->q0, k->q1, k->q2};
+#else
+    const uint32_t left[3] = {k.p0, k.p1, k.p2};
+    const uint32_t right[3] = {k.q0, k.q1, k.q2};
+    s = t = k.bias;
     for (int row = 0; row < 3; row++) {
         const uint32_t a = marram_load32(x + row * pitch);
         const uint32_t b = marram_load32(x + row * pitch + 2);
         s = marram_smlabt(b, right[row], marram_smlad(a, left[row], s));
         t = marram_smlatb(a, left[row], marram_smlad(b, right[row], t));
     }
-    const int32_t low = marram_smmla(s, k->by[0], 0);
-    const int32_t high = marram_smmla(t, k->by[0], 0);
-    y[0] = (int8_t)marram_narrow(low + k->by[1] - (away ? (low >> 31) & k->by[2] : 0), shift);
-    y[channels] = (int8_t)marram_narrow(high + k->by[1] - (away ? (high >> 31) & k->by[2] : 0), shift);
-    return x + 2;
+    x += 2;
+#endif
+    y[0] = (int8_t)marram_dsp_taps_end(s, by, k.nudge, shift, away);
+    y[channels] = (int8_t)marram_dsp_taps_end(t, by, k.nudge, shift, away);
+    *place = x;
 }
 
-MARRAM_INLINE void marram_dsp_depthwise_single(const int16_t *x, int pitch, const marram_dsp_taps *k, int8_t *y, int shift,
-                                               int away)
+MARRAM_INLINE void marram_dsp_depthwise_single(const int16_t *x, int pitch, const marram_dsp_taps k, const int32_t by[2],
+                                               int8_t *y, int shift, int away)
 {
-    int32_t s = k->bias;
-    const uint32_t left[3] = {k->p0, k->p1, k->p2};
-    const uint32_t right[3] = {k->q0, k->q1, k->q2};
-    for (int row = 0; row < 3; row++) {
-        const uint32_t a = marram_load32(x + row * pitch);
-        const uint32_t b = marram_load32(x + row * pitch + 2);
-        s = marram_smlabt(b, right[row], marram_smlad(a, left[row], s));
+    int32_t s;
+#if MARRAM_DSP
+    uint32_t a, b;
+    __asm__ volatile(MARRAM_DSP_DEPTHWISE_SINGLE_SUM
+                     : [a] "=&r"(a), [b] "=&r"(b), [s] "=&r"(s)
+                     : [x] "r"(x), [p0] "r"(k.p0), [p1] "r"(k.p1), [p2] "r"(k.p2), [q0] "r"(k.q0), [q1] "r"(k.q1),
+                       [q2] "r"(k.q2), [bias] "r"(k.bias), [row1] "i"(2 * pitch), [row2] "i"(4 * pitch)
+                     : "memory");
+    if (!away) {
+        __asm__("ldrd %[a], %[b], %[by]\n\tsmmla %[s], %[s], %[a], %[b]\n\tssat %[s], #8, %[s], asr %[shift]"
+                : [s] "+&r"(s), [a] "=&r"(a), [b] "=&r"(b)
+                : [by] "m"(*(const int32_t(*)[2])by), [shift] "i"(shift));
+        y[0] = (int8_t)s;
+        return;
     }
-    const int32_t low = marram_smmla(s, k->by[0], 0);
-    y[0] = (int8_t)marram_narrow(low + k->by[1] - (away ? (low >> 31) & k->by[2] : 0), shift);
+#else
+    s = marram_smlad(marram_load32(x), k.p0, k.bias);
+    s = marram_smlabt(marram_load32(x + 2), k.q0, s);
+    s = marram_smlad(marram_load32(x + pitch), k.p1, s);
+    s = marram_smlabt(marram_load32(x + pitch + 2), k.q1, s);
+    s = marram_smlad(marram_load32(x + 2 * pitch), k.p2, s);
+    s = marram_smlabt(marram_load32(x + 2 * pitch + 2), k.q2, s);
+#endif
+    y[0] = (int8_t)marram_dsp_taps_end(s, by, k.nudge, shift, away);
 }
 
 /* Stride 1, in pairs of outputs. */
 MARRAM_INLINE void marram_dsp_depthwise_3x3(const int16_t *plane, int pitch, int8_t *y, int rows, int width, int channels,
                                             const int32_t *record, int32_t base, int shift, int away)
 {
-    const marram_dsp_taps taps = marram_dsp_taps_of(record, base);
+    const marram_dsp_taps taps = marram_dsp_taps_of(record);
+    const int32_t by[2] = {record[6], base + marram_low((uint32_t)record[4])};
     const int pairs = width / 2;
-    for (; rows > 0; rows--) {
-        const int16_t *x = plane;
-        const int16_t *end = plane + 2 * pairs;
+    for (const int16_t *past = plane + rows * pitch; plane != past; plane += pitch - 2 * pairs) {
         if (pairs & 1) {
-            x = marram_dsp_depthwise_pair(x, pitch, &taps, y, channels, shift, away);
+            marram_dsp_depthwise_pair(&plane, pitch, taps, by, y, channels, shift, away);
             y += 2 * channels;
         }
-        while (x != end) {
-            x = marram_dsp_depthwise_pair(x, pitch, &taps, y, channels, shift, away);
-            y += 2 * channels;
-            x = marram_dsp_depthwise_pair(x, pitch, &taps, y, channels, shift, away);
-            y += 2 * channels;
+        for (const int16_t *end = plane + 4 * (pairs / 2); plane != end;) {
+            marram_dsp_depthwise_pair(&plane, pitch, taps, by, y, channels, shift, away);
+            marram_dsp_depthwise_pair(&plane, pitch, taps, by, y + 2 * channels, channels, shift, away);
+            y += 4 * channels;
+            if (pairs < 4) {
+                break;
+            }
         }
         if (width & 1) {
-            marram_dsp_depthwise_single(x, pitch, &taps, y, shift, away);
+            marram_dsp_depthwise_single(plane, pitch, taps, by, y, shift, away);
             y += channels;
         }
-        plane += pitch;
     }
 }
 
