@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from marram.compile.c.portable.constancy import constant_channels
 from marram.compile.c.requantisation import Requantisation
 from marram.core.graph import Array
 
@@ -38,12 +39,29 @@ def unpacked_bias(weights: Array, by: Requantisation) -> Array:
     return bias
 
 
+def settled(weights: Array, by: Requantisation) -> tuple[Array, Requantisation]:
+    """The same layer with channels that have one result only made from their bias alone, so that they fit every ending.
+
+    Args:
+        weights: int8 (O, K).
+        by: for the O channels.
+    """
+    constant, results = constant_channels(by)
+    bias = np.where(constant, 4 * (results - by.zero_point), by.bias)
+    return np.where(constant[:, None], np.int8(0), weights), msgspec.structs.replace(
+        by,
+        bias=bias,
+        multiplier=np.where(constant, 2**30, by.multiplier),
+        shift=np.where(constant, -1, by.shift),
+        reach=np.where(constant, np.abs(bias), by.reach),
+    )
+
+
 def ending_of(by: Requantisation) -> Ending:
     """The cheapest ending that is exact for all inputs of a layer."""
-    shift = np.where(by.multiplier == 0, -1, by.shift)
-    if not by.simple or (shift > -1).any() or by.low != -128 or by.high != 127:  # noqa: PLR2004
+    if not by.simple or (by.shift > -1).any() or by.low != -128 or by.high != 127:  # noqa: PLR2004
         return "exact"
-    addend = (abs(2 * by.zero_point + 1) << (-shift - 1)) + (by.reach * by.multiplier >> 31) + 2
+    addend = (abs(2 * by.zero_point + 1) << (-by.shift - 1)) + (by.reach * by.multiplier >> 31) + 2
     if (addend > 2**31 - 1).any():
         return "exact"
     return "floored" if by.zero_point == by.low else "away"
@@ -64,6 +82,7 @@ def packed_pairs(weights: Array, by: Requantisation) -> Packed:
         weights: int8 (O, K), the depth in the order of the gathered window.
         by: for the O channels, bias folded.
     """
+    weights, by = settled(weights, by)
     words, bias, ending = weight_words(weights), unpacked_bias(weights, by), ending_of(by)
     couples = pairs(len(weights))
     last = {len(couples) - 1, len(weights) // 2 - 1}
@@ -76,13 +95,8 @@ def packed_pairs(weights: Array, by: Requantisation) -> Packed:
     return Packed(stream=np.concatenate(parts), ending=ending, groups=words.shape[1])
 
 
-def shifts_less_one(by: Requantisation) -> Array:
-    """int64 (O,): right shifts less 1; a multiplier of 0 may have any."""
-    return np.maximum(-by.shift - 1, 0)
-
-
 def _short(by: Requantisation, bias: Array, couple: list[int], *, last: bool) -> list[int]:
-    shift = shifts_less_one(by)[couple]
+    shift = -by.shift[couple] - 1
     ends = [int(shift[0]) | int(shift[1]) << 16 | last << 15]
     for channel in couple:
         ends += [2 * int(bias[channel]), int(by.multiplier[channel])]
@@ -94,3 +108,26 @@ def _exact(by: Requantisation, bias: Array, couple: list[int], *, last: bool) ->
     for channel in couple:
         ends += [int(bias[channel]), int(by.multiplier[channel]), int(by.shift[channel])]
     return [value & 0xFFFFFFFF for value in ends]
+
+
+def packed_quads(weights: Array, by: Requantisation) -> Packed:
+    """The stream for ``marram_dsp_quads_*``.
+
+    Args:
+        weights: int8 (O, K), O a multiple of 4.
+        by: for the O channels, bias folded; its ending must not be ``exact``.
+    """
+    words, bias, ending = weight_words(weights), unpacked_bias(weights, by), ending_of(by)
+    parts = []
+    for first in range(0, len(weights), 4):
+        chosen = slice(first, first + 4)
+        shifts = sum(int(shift) << 8 * place for place, shift in enumerate(-by.shift[chosen] - 1))
+        pairs_of = np.stack([2 * bias[chosen], by.multiplier[chosen]], axis=1).ravel()
+        parts += [words[chosen].T.ravel(), np.array([shifts], np.uint32), pairs_of.astype(np.uint32)]
+    return Packed(stream=np.concatenate(parts), ending=ending, groups=words.shape[1])
+
+
+def selected(by: Requantisation, channels: slice) -> Requantisation:
+    """The constants of some of the channels."""
+    fields = {name: getattr(by, name)[channels] for name in ("bias", "multiplier", "shift", "reach")}
+    return msgspec.structs.replace(by, **fields)
