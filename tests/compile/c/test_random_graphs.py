@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from tests.compile.c.hosting import OPTIMISED, SANITISED, Host, differing, generate_apart
-from tests.model.graphs import INTEGER_OPERATORS, integer_graphs, samples
+from tests.compile.c.int16_graphs import int16_graphs, vectors
+from tests.model.graphs import INTEGER_OPERATORS, integer_graphs
 
 from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import Generated, generate
@@ -71,7 +72,7 @@ def check(made: Sequence[Generated], folder: Path, *, compiler: str = "gcc", fla
     for start in range(0, len(made), PER_COMPILE):
         part = made[start : start + PER_COMPILE]
         host = Host(part, folder / f"{start}", compiler=(compiler,), flags=flags)
-        inputs = [samples(one.graph, VECTORS, seed=start + index) for index, one in enumerate(part)]
+        inputs = [vectors(one.graph, VECTORS, seed=start + index) for index, one in enumerate(part)]
         found = host.run(inputs)
         problems = [differing(one, given, got) for one, given, got in zip(part, inputs, found, strict=True)]
         assert not [problem for problem in problems if problem]
@@ -94,6 +95,12 @@ def test_other_compilers(tmp_path: Path) -> None:
     check(made, tmp_path / "clang", compiler="clang", flags=OPTIMISED)
 
 
+def test_int16(tmp_path: Path) -> None:
+    graphs = drawn(int16_graphs(), 24, start=15)
+    check(generated(graphs, "portable", apart), tmp_path)
+    check(generated(graphs[:3], "dsp", planned), tmp_path)
+
+
 def only(kinds: Collection[type]) -> st.SearchStrategy[Graph]:
     return integer_graphs(operators=kinds, most_nodes=3)
 
@@ -114,3 +121,11 @@ def test_campaign(family: str, start: int, tmp_path: Path) -> None:
     made = generated(graphs, family, planned)
     check(made, tmp_path / "planned", compiler="clang")
     check(made, tmp_path / "optimised", flags=OPTIMISED)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("start", range(4))
+def test_int16_campaign(start: int, tmp_path: Path) -> None:
+    graphs = drawn(int16_graphs(most_nodes=8), 400, start=300 + start)
+    check(generated(graphs, "portable", apart), tmp_path / "apart")
+    check(generated(graphs, "portable", planned), tmp_path / "optimised", flags=OPTIMISED)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 
 import msgspec
 
+from marram.compile.c.geometry import activations_of
 from marram.compile.c.place import Maker, Place, Routine
 from marram.core.errors import UserError
 from marram.core.operators import operator_name
@@ -56,9 +58,17 @@ def family_of(target: Target) -> Family:
 
 def makers(name: str) -> dict[type, Maker]:
     """The table of one family: operator class to maker."""
-    module = importlib.import_module(name if "." in name else f"marram.compile.c.{name}")
-    table: dict[type, Maker] = module.MAKERS
+    table: dict[type, Maker] = _module(name).MAKERS
     return table
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(name if "." in name else f"marram.compile.c.{name}")
+
+
+def _dtypes(name: str) -> frozenset[str]:
+    """The dtypes of activations that a family's makers know: int8 alone where the family does not say."""
+    return getattr(_module(name), "DTYPES", frozenset({"int8"}))
 
 
 def routine(place: Place, family: Family) -> Routine:
@@ -68,7 +78,12 @@ def routine(place: Place, family: Family) -> Routine:
         UserError: no family of the line has the operator at these shapes and dtypes; says why for each.
     """
     refusals = []
+    site = place.site
+    dtypes = {tensor.dtype for tensor in (*activations_of(site), *site.outputs)}
     for name in family.line:
+        if not dtypes <= _dtypes(name):
+            refusals.append(f"{name}: has no {' and '.join(sorted(dtypes - _dtypes(name)))}")
+            continue
         maker = makers(name).get(type(place.site.node.op))
         if maker is None:
             refusals.append(f"{name}: has no {operator_name(place.site.node.op)}")

@@ -8,6 +8,13 @@ from marram.compile.c.portable.broadcast import add, mul, sub
 from marram.compile.c.portable.conv2d import conv2d
 from marram.compile.c.portable.dense import dense
 from marram.compile.c.portable.depthwise_conv2d import depthwise_conv2d
+from marram.compile.c.portable.dtypes import by_dtype
+from marram.compile.c.portable.int16.average_pool2d import average_pool2d as average_pool2d_16
+from marram.compile.c.portable.int16.conv2d import conv2d as conv2d_16
+from marram.compile.c.portable.int16.dense import dense as dense_16
+from marram.compile.c.portable.int16.depthwise_conv2d import depthwise_conv2d as depthwise_conv2d_16
+from marram.compile.c.portable.int16.quantise import quantise as quantise_16
+from marram.compile.c.portable.int16.transpose_conv2d import transpose_conv2d as transpose_conv2d_16
 from marram.compile.c.portable.layer_norm import layer_norm
 from marram.compile.c.portable.matmul import matmul
 from marram.compile.c.portable.max_pool2d import max_pool2d
@@ -21,13 +28,13 @@ from marram.compile.c.portable.transpose_conv2d import transpose_conv2d
 from marram.core import operators as ops
 
 MAKERS: dict[type, Maker] = {
-    ops.Conv2D: conv2d,
-    ops.DepthwiseConv2D: depthwise_conv2d,
-    ops.Dense: dense,
+    ops.Conv2D: by_dtype(conv2d, conv2d_16),
+    ops.DepthwiseConv2D: by_dtype(depthwise_conv2d, depthwise_conv2d_16),
+    ops.Dense: by_dtype(dense, dense_16),
     ops.Add: add,
     ops.Sub: sub,
     ops.Mul: mul,
-    ops.TransposeConv2D: transpose_conv2d,
+    ops.TransposeConv2D: by_dtype(transpose_conv2d, transpose_conv2d_16),
     ops.MatMul: matmul,
     ops.Concat: concat,
     ops.Split: split,
@@ -40,7 +47,7 @@ MAKERS: dict[type, Maker] = {
     ops.Sum: total,
     ops.Resize: resize,
     ops.LayerNorm: layer_norm,
-    ops.AveragePool2D: average_pool2d,
+    ops.AveragePool2D: by_dtype(average_pool2d, average_pool2d_16),
     ops.Relu: table,
     ops.Relu6: table,
     ops.LeakyRelu: table,
@@ -48,6 +55,9 @@ MAKERS: dict[type, Maker] = {
     ops.Sigmoid: table,
     ops.Tanh: table,
     ops.Gelu: table,
-    ops.Quantise: table,
+    ops.Quantise: by_dtype(table, quantise_16),
     ops.Softmax: softmax,
 }
+
+DTYPES = frozenset({"int8", "int16"})
+"""The dtypes of activations that are served."""

@@ -1,4 +1,4 @@
-"""Sum, difference and product of int8 tensors that are stretched over each other, constants among them."""
+"""Sum, difference and product of tensors that are stretched over each other, constants among them."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ Call = Callable[[str, str, str, Axis], str]
 
 
 def add(place: Place) -> Routine:
-    """int8 sum with broadcasting."""
+    """Sum with broadcasting, int8 or int16."""
     return _sum(place, 1, place.site.op(Add).activation)
 
 
 def sub(place: Place) -> Routine:
-    """int8 difference with broadcasting."""
+    """Difference with broadcasting, int8 or int16."""
     return _sum(place, -1, place.site.op(Sub).activation)
 
 
 def _sum(place: Place, sign: int, activation: Activation) -> Routine:
     """Two activations of one shape go to the kernel without steps."""
     site = place.site
-    _need_int8(place)
+    dtype = _one_dtype(place, {"int8", "int16"})
     a, b = site.input(0), site.input(1)
     scale_a, scale_b = float(site.scale(a)), float(site.scale(b))
     twice = 2 * max(scale_a, scale_b)
-    by_sum = multiplier(twice / (2**20 * float(site.scale(site.output))))
+    bits = 20 if dtype == "int8" else 15
+    by_sum = multiplier(twice / (2**bits * float(site.scale(site.output))))
     if int(by_sum.shifts) > 0:
-        raise site.error("the output scale is less than 2**-20 of twice the greater input scale")
-    if a.shape == b.shape and all(value is None for value in site.constants):
+        raise site.error(f"the output scale is less than 2**-{bits} of twice the greater input scale")
+    if dtype == "int8" and a.shape == b.shape and all(value is None for value in site.constants):
         return alike.add(place) if sign > 0 else alike.sub(place)
     low, high = activation_range(site, activation)
     factors = [multiplier(scale_a / twice), multiplier(scale_b / twice), by_sum]
@@ -44,8 +45,9 @@ def _sum(place: Place, sign: int, activation: Activation) -> Routine:
     zero_a, zero_b, zero_out = site.zero_point(a), site.zero_point(b), site.zero_point(site.output)
 
     def call(first: str, second: str, out: str, axis: Axis) -> str:
+        steps = f"{first}, {axis.steps[0]}, {second}, {axis.steps[1]}"
         return (
-            f"marram_portable_add_steps({first}, {axis.steps[0]}, {second}, {axis.steps[1]}, {out}, {axis.size}, {sign}, "
+            f"marram_portable_add_steps_{dtype[3:]}({steps}, {out}, {axis.size}, {sign}, "
             f"{zero_a}, {va}, {sa}, {zero_b}, {vb}, {sb}, {zero_out}, {vo}, {so}, {low}, {high});"
         )
 
@@ -55,7 +57,7 @@ def _sum(place: Place, sign: int, activation: Activation) -> Routine:
 def mul(place: Place) -> Routine:
     """int8 product with broadcasting."""
     site = place.site
-    _need_int8(place)
+    _one_dtype(place, {"int8"})
     a, b = site.input(0), site.input(1)
     by = multiplier(float(site.scale(a)) * float(site.scale(b)) / float(site.scale(site.output)))
     if int(by.shifts) > 31:
@@ -71,10 +73,11 @@ def mul(place: Place) -> Routine:
     return _routine(place, "portable/mul.h", call)
 
 
-def _need_int8(place: Place) -> None:
-    for tensor in (*place.site.inputs, *place.site.outputs):
-        if tensor is not None and tensor.dtype != "int8":
-            raise place.site.error(f"tensor {tensor.name} is {tensor.dtype}, and this operator takes int8")
+def _one_dtype(place: Place, served: set[str]) -> str:
+    found = {tensor.dtype for tensor in (*place.site.inputs, *place.site.outputs) if tensor is not None}
+    if len(found) != 1 or not found <= served:
+        raise place.site.error(f"this operator takes {' or '.join(sorted(served))}, not {' and '.join(sorted(found))}")
+    return found.pop()
 
 
 def _routine(place: Place, header: str, call: Call) -> Routine:

@@ -1,0 +1,34 @@
+#ifndef MARRAM_PORTABLE_INT16_AVERAGE_POOL2D_H
+#define MARRAM_PORTABLE_INT16_AVERAGE_POOL2D_H
+#include "common/requantise.h"
+#include "common/window.h"
+
+/* Average over the places of the window that lie in the image, halves away from zero, of rows [row_begin, row_end). */
+MARRAM_INLINE void marram_portable_int16_average_pool2d(const marram_window w, const int16_t *x, int16_t *y, int row_begin,
+                                                        int row_end, int low, int high)
+{
+    for (int oy = row_begin; oy < row_end; oy++) {
+        int16_t *out = y + marram_row(oy, w.out_rows, w.out_height, w.out_width * w.out_channels);
+        const int top = oy * w.stride_y - w.pad_top;
+        const int first_y = top < 0 ? 0 : top;
+        const int past_y = top + w.kernel_height > w.in_height ? w.in_height : top + w.kernel_height;
+        for (int ox = 0; ox < w.out_width; ox++) {
+            const int left = ox * w.stride_x - w.pad_left;
+            const int first_x = left < 0 ? 0 : left;
+            const int past_x = left + w.kernel_width > w.in_width ? w.in_width : left + w.kernel_width;
+            const int count = (past_y - first_y) * (past_x - first_x);
+            for (int c = 0; c < w.in_channels; c++) {
+                int32_t sum = 0;
+                for (int iy = first_y; iy < past_y; iy++) {
+                    const int16_t *row = x + marram_row(iy, w.in_rows, w.in_height, w.in_width * w.in_channels) + c;
+                    for (int ix = first_x; ix < past_x; ix++) {
+                        sum += row[ix * w.in_channels];
+                    }
+                }
+                const int32_t mean = sum < 0 ? (sum - count / 2) / count : (sum + count / 2) / count;
+                *out++ = (int16_t)marram_clamp(mean, low, high);
+            }
+        }
+    }
+}
+#endif
