@@ -162,7 +162,8 @@ MARRAM_INLINE void marram_dsp_depthwise_3x3(const int16_t *plane, int pitch, int
     }
 }
 
-/* Stride 2 across; `step` is the int16 from one output row's plane row to the next one's. */
+/* Stride 2 across; `step` is the int16 from one output row's plane row to the next one's. The record's pairs serve as they
+ * are: of three columns the first two make a pair. */
 MARRAM_INLINE void marram_dsp_depthwise_3x3s2(const int16_t *plane, int pitch, int step, int8_t *y, int rows, int width,
                                               int channels, const int32_t *record, int32_t base, int shift, int away)
 {
@@ -172,27 +173,40 @@ MARRAM_INLINE void marram_dsp_depthwise_3x3s2(const int16_t *plane, int pitch, i
     const uint32_t upper = (uint32_t)record[3];
     const uint32_t lower = (uint32_t)record[4];
     const int32_t bias = record[5];
-    const int32_t multiplier = record[6];
-    const int32_t addend = base + marram_low(lower);
-    for (; rows > 0; rows--) {
-        const int16_t *x = plane;
-        for (const int16_t *end = plane + 2 * width; x != end; x += 2) {
-            int32_t s = marram_smlad(marram_load32(x + 2 * pitch), p2, bias);
-            s = marram_smlabt(marram_load32(x + 2 * pitch + 2), lower, s);
-            s = marram_smlad(marram_load32(x + pitch), p1, s);
-            s = marram_smlabt(marram_load32(x + pitch + 2), upper, s);
-            s = marram_smlad(marram_load32(x), p0, s);
-            s = marram_smlabb(marram_load32(x + 2), upper, s);
+    const int32_t by[2] = {record[6], base + marram_low(lower)};
+    for (const int16_t *past = plane + rows * step; plane != past; plane += step - 2 * width) {
+        for (const int16_t *end = plane + 2 * width; plane != end; y += channels) {
+            int32_t s;
+#if MARRAM_DSP
+            uint32_t a, b;
+            __asm__ volatile("ldrd %[a], %[b], [%[x], %[row2]]\n\t"
+                             "smlad %[s], %[a], %[p2], %[bias]\n\t"
+                             "smlabt %[s], %[b], %[lower], %[s]\n\t"
+                             "ldrd %[a], %[b], [%[x], %[row1]]\n\t"
+                             "smlad %[s], %[a], %[p1], %[s]\n\t"
+                             "smlabt %[s], %[b], %[upper], %[s]\n\t"
+                             "ldrd %[a], %[b], [%[x]], #4\n\t"
+                             "smlad %[s], %[a], %[p0], %[s]\n\t"
+                             "smlabb %[s], %[b], %[upper], %[s]"
+                             : [x] "+&r"(plane), [a] "=&r"(a), [b] "=&r"(b), [s] "=&r"(s)
+                             : [p0] "r"(p0), [p1] "r"(p1), [p2] "r"(p2), [upper] "r"(upper), [lower] "r"(lower),
+                               [bias] "r"(bias), [row1] "i"(2 * pitch), [row2] "i"(4 * pitch)
+                             : "memory");
+#else
+            s = marram_smlad(marram_load32(plane + 2 * pitch), p2, bias);
+            s = marram_smlabt(marram_load32(plane + 2 * pitch + 2), lower, s);
+            s = marram_smlad(marram_load32(plane + pitch), p1, s);
+            s = marram_smlabt(marram_load32(plane + pitch + 2), upper, s);
+            s = marram_smlad(marram_load32(plane), p0, s);
+            s = marram_smlabb(marram_load32(plane + 2), upper, s);
+            plane += 2;
+#endif
             if (away) {
-                const int32_t high = marram_smmla(s, multiplier, 0);
-                s = high + addend - ((high >> 31) & (2 * marram_low(lower)));
+                y[0] = (int8_t)marram_dsp_taps_end(s, by, 2 * marram_low(lower), shift, away);
             } else {
-                s = marram_smmla(s, multiplier, addend);
+                y[0] = (int8_t)marram_narrow(marram_smmla(s, by[0], by[1]), shift);
             }
-            y[0] = (int8_t)marram_narrow(s, shift);
-            y += channels;
         }
-        plane += step;
     }
 }
 
