@@ -19,7 +19,7 @@ ram_bytes = 1048576
 [power]
 instruction_pj = 20.0
 memory_byte_pj = 2.5
-idle_mw = 3.0
+active_mw = 3.0
 source = "our own meter"
 """
 
@@ -61,7 +61,7 @@ def test_a_user_s_own(tmp_path):
 def test_all_mistakes_at_once(tmp_path):
     path = tmp_path / "camera.toml"
     wrong = OWN.replace('title = "Our camera"', 'titel = "Our camera"').replace('["litert"]', '["litrt"]')
-    path.write_text(wrong.replace("idle_mw = 3.0", 'idle_mw = "low"'))
+    path.write_text(wrong.replace("active_mw = 3.0", 'idle_mw = "low"'))
     with pytest.raises(UserError) as caught:
         device(path)
     text = str(caught.value)

@@ -10,11 +10,15 @@ Runtime = Literal["onnxruntime", "litert", "openvino", "c"]
 
 
 class PowerModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How energy is estimated where no meter is: picojoules by instruction and by byte moved, and the idle draw."""
+    """How energy is estimated where no meter is: the draw while the core computes, and what instructions and bytes add to it.
 
-    instruction_pj: float
-    memory_byte_pj: float
-    idle_mw: float
+    ``spread`` is the share by which published figures differ around the model, both ways.
+    """
+
+    active_mw: float
+    instruction_pj: float = 0.0
+    memory_byte_pj: float = 0.0
+    spread: float = 0.0
     source: str
 
 

@@ -1,0 +1,197 @@
+"""Generated C for a microcontroller becomes figures: compiled, linked, run and counted on an emulated core.
+
+Sizes are read from the linked image of the smallest application around the model, and held against the forecast that was
+made before linking. Instructions are exact. Times and energy are estimates of a stated calibration and say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from marram.compile.c.generation import Generated
+from marram.compile.toolchain.cross import Compiled, Image, compile_for, link_application, link_harness
+from marram.core.evidence import Figure, LayerCost
+from marram.core.graph import Array
+from marram.core.target import Target
+from marram.measure.emulator.cycles import calibration
+from marram.measure.emulator.emulation import EmulatedSession
+from marram.measure.emulator.profile import Profile, profile, seeded_inputs
+
+# Cores without a model in the emulator, and the one that runs the same instructions for them.
+_STAND_INS = {"cortex-m0plus": "cortex-m0", "cortex-m85": "cortex-m55"}
+
+
+class CoreMeasurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one program costs on one core.
+
+    ``flash_bytes`` and ``ram_bytes`` are of the linked image, ``ram_bytes`` without the stack; ``forecast_*`` are what was said
+    before linking. ``stack_bytes`` was painted during one inference; ``stack_bound_bytes`` is what it cannot exceed.
+    """
+
+    core: str
+    machine: str
+    arena_bytes: int
+    flash_bytes: int
+    ram_bytes: int
+    stack_bytes: int
+    forecast_flash_bytes: int
+    forecast_ram_bytes: int
+    stack_bound_bytes: int
+    code_bytes: int
+    instructions: int
+    macs: int
+    cycles: float
+    by_class: dict[str, int]
+    by_function: dict[str, int]
+    layers: tuple[LayerCost, ...]
+
+
+def on_core(generated: Generated, target: Target, folder: Path, *, inputs: Sequence[Array] | None = None) -> CoreMeasurement:
+    """Compile, link, run and count.
+
+    Args:
+        generated: the sources.
+        target: the device; its core is emulated, or a core of the same instructions is.
+        folder: for objects and images.
+        inputs: of the inference that is counted; None takes seeded random ones.
+
+    Raises:
+        ToolError: compiler or emulator are missing or fail.
+        UserError: the program fits on no emulated board of the core.
+        DeviceError: the firmware does not answer.
+    """
+    compiled = compiled_for(generated, target, folder)
+    application, harness = link_application(compiled), link_harness(compiled)
+    given = seeded_inputs(generated.graph.input_tensors) if inputs is None else list(inputs)
+    counted = profile(compiled, given, image=harness)
+    with EmulatedSession(compiled, image=harness) as session:
+        painted = session.device.stack_bytes(given)
+    return _measurement(compiled, application, counted, painted)
+
+
+def compiled_for(generated: Generated, target: Target, folder: Path) -> Compiled:
+    """The program in object form for the core that stands for the target's; errors as ``on_core``."""
+    return compile_for(generated, emulated_core(target), folder)
+
+
+def emulated_core(target: Target) -> str:
+    """The core that is emulated for a target."""
+    return _STAND_INS.get(target.core, target.core)
+
+
+def core_marks(target: Target) -> tuple[str, ...]:
+    """What a reader must know of how a target's figures were taken."""
+    core = emulated_core(target)
+    marks = [f"instructions were counted on an emulated {core}; times and energy are estimates, no board was used"]
+    if core != target.core:
+        marks.append(f"the emulator has no {target.core}; {core} executes the same code in its place")
+    return tuple(marks)
+
+
+def core_figures(found: CoreMeasurement, target: Target) -> tuple[Figure, ...]:
+    """The figures of a contract's budgets, and those beside them."""
+    on = f"emulated {found.core} ({found.machine})"
+    return (
+        _count("instructions", "instructions", found.instructions, f"counted on {on}, one inference"),
+        _count("instructions_per_mac", "instructions/MAC", found.instructions / max(found.macs, 1), f"counted on {on}"),
+        Figure(name="flash_bytes", unit="B", value=found.flash_bytes, method="linked image, startup included", kind="measured"),
+        Figure(
+            name="ram_bytes",
+            unit="B",
+            value=found.ram_bytes + found.stack_bound_bytes,
+            method="static sections of the linked image, arena included, and the bound of the stack",
+            kind="measured",
+        ),
+        Figure(name="arena_bytes", unit="B", value=found.arena_bytes, method="memory plan", kind="computed"),
+        Figure(
+            name="stack_bytes",
+            unit="B",
+            value=found.stack_bytes,
+            method=f"painted, one inference on {on}; bound {found.stack_bound_bytes} B from the call graph",
+            kind="measured",
+        ),
+        *_estimates(found, target),
+    )
+
+
+def _estimates(found: CoreMeasurement, target: Target) -> tuple[Figure, ...]:
+    """Latency and energy by the core's calibration; open where the profile has no clock or no power model."""
+    by = calibration(found.core)
+    clock = target.clock_hz
+    if clock is None:
+        reason = "the device profile states no clock (clock_hz)"
+        return (_open("latency_p90_us", "us", reason), _open("energy_uj", "uJ", reason))
+    low, middle, high = (found.cycles * factor / clock * 1e6 for factor in (by.low, by.factor, by.high))
+    latency = Figure(
+        name="latency_p90_us",
+        unit="us",
+        value=middle,
+        low=low,
+        high=high,
+        method=f"stated cycles of the counted instructions at {clock / 1e6:g} MHz; {by.source}",
+        kind="estimated",
+    )
+    if target.power is None:
+        return (latency, _open("energy_uj", "uJ", "the device profile has no power model"))
+    moved = 4 * sum(count for kind, count in found.by_class.items() if kind.endswith(("load", "store")))
+    active = found.instructions * target.power.instruction_pj * 1e-6 + moved * target.power.memory_byte_pj * 1e-6
+    spread = target.power.spread
+    low, middle, high = (
+        (active + target.power.active_mw * us * 1e-3) * share
+        for us, share in ((low, 1 - spread), (middle, 1.0), (high, 1 + spread))
+    )
+    energy = Figure(
+        name="energy_uj",
+        unit="uJ",
+        value=middle,
+        low=low,
+        high=high,
+        method=f"power model of the profile ({target.power.source}) on counted instructions and estimated time",
+        kind="estimated",
+    )
+    return (latency, energy)
+
+
+def _count(name: str, unit: str, value: float, method: str) -> Figure:
+    return Figure(name=name, unit=unit, value=value, method=method, kind="measured")
+
+
+def _open(name: str, unit: str, reason: str) -> Figure:
+    return Figure(name=name, unit=unit, value=None, method="none", kind="estimated", reason=reason)
+
+
+def _measurement(compiled: Compiled, application: Image, counted: Profile, painted: int) -> CoreMeasurement:
+    generated = compiled.generated
+    nodes = {record.name: record for record in generated.layers}
+    layers = tuple(
+        LayerCost(
+            name=row.name,
+            node=nodes[row.name].node if row.name in nodes else "",
+            operator=nodes[row.name].operator if row.name in nodes else "",
+            macs=row.macs,
+            instructions=row.instructions,
+            classes=row.by_class,
+        )
+        for row in counted.layers
+    )
+    return CoreMeasurement(
+        core=compiled.board.core,
+        machine=compiled.board.machine,
+        arena_bytes=generated.plan.arena_bytes,
+        flash_bytes=application.flash_bytes,
+        ram_bytes=application.ram_bytes,
+        stack_bytes=painted,
+        forecast_flash_bytes=compiled.sizes.flash_bytes,
+        forecast_ram_bytes=compiled.sizes.ram_bytes,
+        stack_bound_bytes=compiled.stack.size_bytes,
+        code_bytes=compiled.sizes.code_bytes,
+        instructions=counted.instructions,
+        macs=counted.macs,
+        cycles=counted.cycles,
+        by_class=counted.by_class,
+        by_function=counted.by_function,
+        layers=layers,
+    )
