@@ -9,7 +9,7 @@
 /* All fourteen registers are in use: r4 to r7 and r8 to r11 are the sums of the two pixels. The stretch is unrolled by eight
  * and entered where what is left divides by eight; every step is 56 bytes. On the stack: the end of the stretch's weights,
  * the next tap, taps, taps_end, bytes of weights of a stretch, entry, where the two pixels' results go, channels, their end. */
-MARRAM_NOINLINE __attribute__((naked, unused)) static void marram_armv7m_pairs(const marram_block *block)
+MARRAM_NOINLINE __attribute__((naked)) static void marram_armv7m_pairs(const marram_block *block)
 {
     __asm__ volatile(".syntax unified\n"
                      "    push {r4-r11, lr}\n"
@@ -133,13 +133,13 @@ static void marram_armv7m_pairs(const marram_block *b)
 }
 #endif
 
-MARRAM_NOINLINE __attribute__((unused)) static void marram_armv7m_conv2d(const marram_blocks *b, const int8_t *x, int8_t *y,
+MARRAM_NOINLINE static void marram_armv7m_conv2d(const marram_blocks *b, const int8_t *x, int8_t *y,
                                                                          int row_begin, int row_end, void *scratch)
 {
     marram_blocks_run(b, x, y, row_begin, row_end, scratch, 2, marram_armv7m_pairs);
 }
 
-MARRAM_NOINLINE __attribute__((unused)) static void marram_armv7m_conv2d_flat(const marram_blocks *b, const int8_t *x,
+MARRAM_NOINLINE static void marram_armv7m_conv2d_flat(const marram_blocks *b, const int8_t *x,
                                                                               int8_t *y, int pixels, void *scratch)
 {
     marram_blocks_run_flat(b, x, y, pixels, scratch, 2, marram_armv7m_pairs);

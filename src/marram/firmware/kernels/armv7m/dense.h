@@ -14,7 +14,7 @@ typedef struct {
 #if defined(MARRAM_ARMV7M)
 /* r4 to r11 are the sums. Unrolled by eight and entered where what is left divides by eight; every step is 68 bytes. On the
  * stack: x, y, bytes of weights of a group, entry, channels, their end. */
-MARRAM_NOINLINE __attribute__((naked, unused)) static void marram_armv7m_eights(const int8_t *x, int8_t *y,
+MARRAM_NOINLINE __attribute__((naked)) static void marram_armv7m_eights(const int8_t *x, int8_t *y,
                                                                                 const marram_armv7m_dense_part *part)
 {
     __asm__ volatile(".syntax unified\n"
@@ -94,7 +94,7 @@ static void marram_armv7m_eights(const int8_t *x, int8_t *y, const marram_armv7m
 #endif
 
 /* `full` groups of eight, and where outputs are left over another group, `rest`. */
-MARRAM_NOINLINE __attribute__((unused)) static void marram_armv7m_dense(const marram_armv7m_dense_part *full,
+MARRAM_NOINLINE static void marram_armv7m_dense(const marram_armv7m_dense_part *full,
                                                                         const marram_armv7m_dense_part *rest,
                                                                         const int8_t *x, int8_t *y, int rows, int outputs,
                                                                         int low, int high)

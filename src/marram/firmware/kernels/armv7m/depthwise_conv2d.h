@@ -9,7 +9,7 @@
 /* r4 to r9 are the sums, r10 to r12 a row of weights, r3 the bias. On the stack: y, y_end, y_row, y_step, pitch, half,
  * multiplier, right. Column j of the band meets sum j / stride and, where the windows overlap, the one or two before it. */
 #define MARRAM_ARMV7M_DEPTHWISE(WIDE, STRIDE)                                                                              \
-    MARRAM_NOINLINE __attribute__((naked, unused)) static void marram_armv7m_columns_##WIDE##_##STRIDE(                    \
+    MARRAM_NOINLINE __attribute__((naked)) static void marram_armv7m_columns_##WIDE##_##STRIDE(                    \
         const int8_t *weights, const int8_t *band, const int32_t *channel, const marram_strip *strip)                      \
     {                                                                                                                      \
         __asm__ volatile(".syntax unified\n"                                                                               \
@@ -110,7 +110,7 @@ MARRAM_INLINE void marram_armv7m_columns(const int8_t *weights, const int8_t *ba
     }
 #endif
 
-MARRAM_NOINLINE __attribute__((unused)) static void marram_armv7m_depthwise(const marram_bands *b, const int8_t *x,
+MARRAM_NOINLINE static void marram_armv7m_depthwise(const marram_bands *b, const int8_t *x,
                                                                             int8_t *y, int row_begin, int row_end,
                                                                             void *scratch, marram_columns columns)
 {

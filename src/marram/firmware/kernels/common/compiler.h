@@ -7,7 +7,7 @@
 
 #if defined(__GNUC__)
 #define MARRAM_ALIGNED(n) __attribute__((aligned(n)))
-#define MARRAM_NOINLINE __attribute__((noinline))
+#define MARRAM_NOINLINE __attribute__((noinline, unused))
 #define MARRAM_INLINE static inline __attribute__((always_inline, unused))
 #else
 #define MARRAM_ALIGNED(n) _Alignas(n)

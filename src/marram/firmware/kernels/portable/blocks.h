@@ -74,7 +74,7 @@ MARRAM_INLINE void marram_walk_down(const marram_window *w, marram_walk *walk)
 }
 
 /* The rows of one pixel's window, whole: for windows inside of the image's columns. */
-MARRAM_INLINE void marram_taps_whole(const marram_window *w, const int8_t *x, const int8_t *padding,
+MARRAM_NOINLINE static void marram_taps_whole(const marram_window *w, const int8_t *x, const int8_t *padding,
                                      const marram_pixel *pixel, const int8_t **taps, int pixels)
 {
     const int first = (pixel->x * w->stride_x - w->pad_left) * w->in_channels;
@@ -86,7 +86,7 @@ MARRAM_INLINE void marram_taps_whole(const marram_window *w, const int8_t *x, co
 }
 
 /* The same tap by tap. */
-MARRAM_INLINE void marram_taps_single(const marram_window *w, const int8_t *x, const int8_t *padding,
+MARRAM_NOINLINE static void marram_taps_single(const marram_window *w, const int8_t *x, const int8_t *padding,
                                       const marram_pixel *pixel, const int8_t **taps, int pixels)
 {
     const int first = pixel->x * w->stride_x - w->pad_left;
@@ -115,7 +115,7 @@ MARRAM_INLINE int8_t *marram_copy(int8_t *to, const int8_t *from, int count)
 }
 
 /* A copy of one pixel's window. */
-MARRAM_INLINE void marram_gather(const marram_window *w, const int8_t *x, const int8_t *padding, const marram_pixel *pixel,
+MARRAM_NOINLINE static void marram_gather(const marram_window *w, const int8_t *x, const int8_t *padding, const marram_pixel *pixel,
                                  int8_t *to)
 {
     const int first = pixel->x * w->stride_x - w->pad_left;
