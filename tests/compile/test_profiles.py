@@ -55,13 +55,13 @@ def test_a_user_s_own(tmp_path):
     assert device(str(path)) == target
     assert target.name == "camera"
     assert not target.here
-    assert target.power.idle_mw == 3.0
+    assert target.power.active_mw == 3.0
 
 
 def test_all_mistakes_at_once(tmp_path):
     path = tmp_path / "camera.toml"
     wrong = OWN.replace('title = "Our camera"', 'titel = "Our camera"').replace('["litert"]', '["litrt"]')
-    path.write_text(wrong.replace("active_mw = 3.0", 'idle_mw = "low"'))
+    path.write_text(wrong.replace("active_mw = 3.0", 'active_mw = "low"'))
     with pytest.raises(UserError) as caught:
         device(path)
     text = str(caught.value)
@@ -70,7 +70,7 @@ def test_all_mistakes_at_once(tmp_path):
         "line 3: titel: unknown key; did you mean 'title'?",
         "title: missing",
         "line 6: runtimes",
-        "line 13: power.idle_mw",
+        "line 13: power.active_mw",
     ):
         assert part in text, text
 
