@@ -111,11 +111,11 @@ def spread(problem: Problem, *, budget_bytes: int | None = None) -> MemoryPlan:
     return MemoryPlan(arena_bytes=at, slots=tuple(slots), calls=calls, lean=(False,) * len(problem.tasks), lower_bound_bytes=at)
 
 
-def generate_apart(graph: Graph, family: str, *, name: str) -> Generated:
+def generate_apart(graph: Graph, family: str, *, name: str, pack_weights: bool = False) -> Generated:
     """As ``generate``, with the plan of ``spread``."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generation, "plan_memory", spread)
-        return generate(graph, FAMILIES[family], name=name)
+        return generate(graph, FAMILIES[family], name=name, pack_weights=pack_weights)
 
 
 def _guards(plan: MemoryPlan) -> list[tuple[int, int]]:

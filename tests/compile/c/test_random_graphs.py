@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -101,6 +102,36 @@ def test_int16(tmp_path: Path) -> None:
     check(generated(graphs[:3], "dsp", planned), tmp_path)
 
 
+def narrow(graph: Graph, *, bits: int) -> Graph:
+    """The graph with weights of so many bits; its biases follow, so that outputs stay within range."""
+    constants = dict(graph.constants)
+    for node in graph.nodes:
+        if isinstance(node.op, ops.Conv2D | ops.DepthwiseConv2D | ops.Dense):
+            name = node.inputs[1]
+            constants[name] = graph.constants[name] >> (8 - bits)
+            if len(node.inputs) > 2 and node.inputs[2]:
+                constants[node.inputs[2]] = graph.constants[node.inputs[2]] >> (8 - bits)
+    return msgspec.structs.replace(graph, constants=constants)
+
+
+def packed(graph: Graph, family: str, name: str) -> Generated:
+    return generate_apart(graph, family, name=name, pack_weights=True)
+
+
+WEIGHTED = frozenset({ops.Conv2D, ops.DepthwiseConv2D, ops.Dense, ops.Reshape})
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_packed_weights(bits: int, tmp_path: Path) -> None:
+    graphs = [narrow(graph, bits=bits) for graph in drawn(integer_graphs(operators=WEIGHTED), 12, start=16)]
+    made = generated(graphs, "portable", packed)
+    assert any("marram_portable_packed_conv2d" in one.files[f"{one.name}.c"] for one in made)
+    check(made, tmp_path)
+    whole = generated(graphs, "portable", apart)
+    weights = [sum(layer.weight_bytes for one in some for layer in one.layers) for some in (made, whole)]
+    assert weights[0] < weights[1]
+
+
 def only(kinds: Collection[type]) -> st.SearchStrategy[Graph]:
     return integer_graphs(operators=kinds, most_nodes=3)
 
@@ -120,6 +151,15 @@ def test_campaign(family: str, start: int, tmp_path: Path) -> None:
     check(generated(graphs, family, apart), tmp_path / "apart")
     made = generated(graphs, family, planned)
     check(made, tmp_path / "planned", compiler="clang")
+    check(made, tmp_path / "optimised", flags=OPTIMISED)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("bits", [2, 4])
+def test_packed_campaign(bits: int, tmp_path: Path) -> None:
+    graphs = [narrow(graph, bits=bits) for graph in drawn(integer_graphs(operators=WEIGHTED), 400, start=400 + bits)]
+    made = generated(graphs, "portable", packed)
+    check(made, tmp_path / "apart")
     check(made, tmp_path / "optimised", flags=OPTIMISED)
 
 

@@ -71,6 +71,11 @@ def _dtypes(name: str) -> frozenset[str]:
     return getattr(_module(name), "DTYPES", frozenset({"int8"}))
 
 
+def _weight_bits(name: str) -> frozenset[int]:
+    """The widths of packed weights that a family's makers know: bytes alone where the family does not say."""
+    return getattr(_module(name), "WEIGHT_BITS", frozenset({8}))
+
+
 def routine(place: Place, family: Family) -> Routine:
     """The first answer along the family's line.
 
@@ -83,6 +88,9 @@ def routine(place: Place, family: Family) -> Routine:
     for name in family.line:
         if not dtypes <= _dtypes(name):
             refusals.append(f"{name}: has no {' and '.join(sorted(dtypes - _dtypes(name)))}")
+            continue
+        if place.weight_bits not in _weight_bits(name):
+            refusals.append(f"{name}: has no weights of {place.weight_bits} bits")
             continue
         maker = makers(name).get(type(place.site.node.op))
         if maker is None:

@@ -41,7 +41,9 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
     plan: MemoryPlan
 
 
-def generate(graph: Graph, family: Family, *, name: str | None = None, arena_limit_bytes: int | None = None) -> Generated:
+def generate(
+    graph: Graph, family: Family, *, name: str | None = None, arena_limit_bytes: int | None = None, pack_weights: bool = False
+) -> Generated:
     """C source of an integer Graph for a kernel family.
 
     Args:
@@ -49,13 +51,14 @@ def generate(graph: Graph, family: Family, *, name: str | None = None, arena_lim
         family: which kernels.
         name: prefix of every name in the C; None takes the graph's.
         arena_limit_bytes: what the arena may hold; None asks for the fastest plan.
+        pack_weights: layers whose weights fit 4 or 2 bits have them so in flash: less of it, more instructions.
 
     Raises:
         UserError: floats inside, an operator or shape without a kernel, or an accumulator that can overflow.
     """
     lowered = lower(graph)
     prefix = identifier(name or graph.name)
-    found = layers_of(lowered)
+    found = layers_of(lowered, pack_weights=pack_weights)
     problem = _problem(found, family)
     plan = plan_memory(problem, budget_bytes=arena_limit_bytes)
     rings = {slot.name: slot.rows for slot in plan.slots if slot.kind == "ring"}
@@ -84,7 +87,7 @@ def _place(layer: Layer, found: Layers, rings: dict[str, int], *, lean: bool) ->
     in_rows = tuple(rings.get(name, rows_of(tensor.shape)[0]) for name, tensor in zip(layer.inputs, tensors, strict=True))
     out_rows = rings.get(layer.outputs[0], rows_of(layer.site.output.shape)[0])
     del found
-    return Place(name=layer.name, site=layer.site, in_rows=in_rows, out_rows=out_rows, lean=lean)
+    return Place(name=layer.name, site=layer.site, in_rows=in_rows, out_rows=out_rows, lean=lean, weight_bits=layer.weight_bits)
 
 
 def _problem(found: Layers, family: Family) -> Problem:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from marram.compile.c.geometry import rows_of
+from marram.compile.c.weight_bits import fewest_weight_bits
 from marram.compile.memory.plan import Value
 from marram.core.graph import Graph, Node, Tensor
 from marram.core.operators import Concat, Reshape, Slice, Split, operator_name
@@ -19,13 +20,17 @@ from marram.model.reference.site import Site, site_of
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """A node that becomes a routine. ``inputs`` are its activation inputs, ``""`` left out; names are of values."""
+    """A node that becomes a routine. ``inputs`` are its activation inputs, ``""`` left out; names are of values.
+
+    ``weight_bits`` is how many bits a weight shall take in flash.
+    """
 
     name: str
     node: Node
     site: Site
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    weight_bits: int = 8
 
 
 class Layers(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +42,8 @@ class Layers(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...]
 
 
-def layers_of(graph: Graph) -> Layers:
-    """The layers of a lowered Graph."""
+def layers_of(graph: Graph, *, pack_weights: bool = False) -> Layers:
+    """The layers of a lowered Graph; with ``pack_weights`` those whose weights fit 4 or 2 bits are to have them so."""
     views = _views(graph)
     values = {}
     for name, tensor in graph.tensors.items():
@@ -53,17 +58,19 @@ def layers_of(graph: Graph) -> Layers:
     def value_of(name: str) -> str:
         return name if name in values else _root(views, name)[0]
 
-    layers = []
+    layers: list[Layer] = []
     for node in graph.nodes:
         if _is_view(node, views):
             continue
+        site = site_of(graph, node, graph.constants)
         layers.append(
             Layer(
                 name=f"l{len(layers):02d}_{operator_name(node.op)}",
                 node=node,
-                site=site_of(graph, node, graph.constants),
+                site=site,
                 inputs=tuple(value_of(name) for name in node.inputs if name and name not in graph.constants),
                 outputs=tuple(value_of(name) for name in node.outputs if name),
+                weight_bits=fewest_weight_bits(site) if pack_weights else 8,
             )
         )
     return Layers(
@@ -151,7 +158,9 @@ def _root(views: dict[str, tuple[str, int]], name: str) -> tuple[str, int]:
 def _is_view(node: Node, views: dict[str, tuple[str, int]]) -> bool:
     """Whether a node moves nothing because its outputs are its inputs, or its inputs parts of its output."""
     if isinstance(node.op, Reshape):
-        return views.get(node.outputs[0], ("", 0))[0] == node.inputs[0] or views.get(node.inputs[0], ("", 0))[0] == node.outputs[0]
+        return (
+            views.get(node.outputs[0], ("", 0))[0] == node.inputs[0] or views.get(node.inputs[0], ("", 0))[0] == node.outputs[0]
+        )
     if isinstance(node.op, Concat):
         return all(views.get(name, ("", 0))[0] == node.outputs[0] for name in node.inputs)
     if isinstance(node.op, Split | Slice):

@@ -44,14 +44,13 @@ def lower(graph: Graph) -> Graph:
 def _without_borders(graph: Graph) -> Graph:
     """Integer inputs and outputs in place of float ones that are converted at once."""
     readers = consumers(graph)
-    renamed: dict[str, str] = {}
     gone: set[str] = set()
     inputs = []
     for name in graph.inputs:
-        (first, *others) = readers[name] or [None]
-        if first is not None and not others and isinstance(first.op, Quantise) and graph.tensors[name].dtype == "float32":
-            inputs.append(first.outputs[0])
-            gone.add(first.name)
+        after = readers[name]
+        if len(after) == 1 and isinstance(after[0].op, Quantise) and graph.tensors[name].dtype == "float32":
+            inputs.append(after[0].outputs[0])
+            gone.add(after[0].name)
         else:
             inputs.append(name)
     makers = {name: node for node in graph.nodes for name in node.outputs}
@@ -63,7 +62,6 @@ def _without_borders(graph: Graph) -> Graph:
             gone.add(node.name)
         else:
             outputs.append(name)
-    del renamed
     kept = [node for node in graph.nodes if node.name not in gone]
     return with_nodes(graph, kept, inputs=tuple(inputs), outputs=tuple(outputs))
 

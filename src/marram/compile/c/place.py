@@ -69,6 +69,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
             height, or fewer when the buffer is a ring in which row y stands at ``y % in_rows``.
         out_rows: the same of the output.
         lean: rather less scratch than fewer instructions.
+        weight_bits: how many bits of flash a weight shall take, 8, 4 or 2; the weights fit.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     in_rows: tuple[int, ...]
     out_rows: int
     lean: bool = False
+    weight_bits: int = 8
 
 
 class Routine(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from marram.compile.c.portable.broadcast import add, mul, sub
 from marram.compile.c.portable.conv2d import conv2d
 from marram.compile.c.portable.dense import dense
 from marram.compile.c.portable.depthwise_conv2d import depthwise_conv2d
-from marram.compile.c.portable.dtypes import by_dtype
+from marram.compile.c.portable.dtypes import by_dtype, by_weights
 from marram.compile.c.portable.int16.average_pool2d import average_pool2d as average_pool2d_16
 from marram.compile.c.portable.int16.conv2d import conv2d as conv2d_16
 from marram.compile.c.portable.int16.dense import dense as dense_16
@@ -19,6 +19,9 @@ from marram.compile.c.portable.layer_norm import layer_norm
 from marram.compile.c.portable.matmul import matmul
 from marram.compile.c.portable.max_pool2d import max_pool2d
 from marram.compile.c.portable.movement import concat, reshape, split, strided_slice, transpose
+from marram.compile.c.portable.packed.conv2d import conv2d as conv2d_packed
+from marram.compile.c.portable.packed.dense import dense as dense_packed
+from marram.compile.c.portable.packed.depthwise_conv2d import depthwise_conv2d as depthwise_conv2d_packed
 from marram.compile.c.portable.pad import pad
 from marram.compile.c.portable.reduction import mean, total
 from marram.compile.c.portable.resize import resize
@@ -28,9 +31,9 @@ from marram.compile.c.portable.transpose_conv2d import transpose_conv2d
 from marram.core import operators as ops
 
 MAKERS: dict[type, Maker] = {
-    ops.Conv2D: by_dtype(conv2d, conv2d_16),
-    ops.DepthwiseConv2D: by_dtype(depthwise_conv2d, depthwise_conv2d_16),
-    ops.Dense: by_dtype(dense, dense_16),
+    ops.Conv2D: by_dtype(by_weights(conv2d, conv2d_packed), conv2d_16),
+    ops.DepthwiseConv2D: by_dtype(by_weights(depthwise_conv2d, depthwise_conv2d_packed), depthwise_conv2d_16),
+    ops.Dense: by_dtype(by_weights(dense, dense_packed), dense_16),
     ops.Add: add,
     ops.Sub: sub,
     ops.Mul: mul,
@@ -61,3 +64,5 @@ MAKERS: dict[type, Maker] = {
 
 DTYPES = frozenset({"int8", "int16"})
 """The dtypes of activations that are served."""
+WEIGHT_BITS = frozenset({8, 4, 2})
+"""The bits of a weight in flash that are served."""

@@ -1,0 +1,38 @@
+#ifndef MARRAM_PORTABLE_PACKED_DEPTHWISE_CONV2D_H
+#define MARRAM_PORTABLE_PACKED_DEPTHWISE_CONV2D_H
+#include "common/requantise.h"
+#include "common/window.h"
+#include "portable/packed/weights.h"
+
+/* As portable/depthwise_conv2d.h with weights (KH, KW, O) of `bits` bits. */
+MARRAM_INLINE void marram_portable_packed_depthwise_conv2d(const marram_window w, const int8_t *x, int8_t *y,
+                                                           int row_begin, int row_end, int bits, const uint8_t *weights,
+                                                           const int32_t *channels, int zero_in, int zero_out, int low,
+                                                           int high)
+{
+    const int multiplicity = w.out_channels / w.in_channels;
+    for (int oy = row_begin; oy < row_end; oy++) {
+        int8_t *out = y + marram_row(oy, w.out_rows, w.out_height, w.out_width * w.out_channels);
+        for (int ox = 0; ox < w.out_width; ox++) {
+            for (int o = 0; o < w.out_channels; o++) {
+                int32_t sum = channels[3 * o];
+                size_t k = (size_t)o;
+                for (int ky = 0; ky < w.kernel_height; ky++) {
+                    const int iy = oy * w.stride_y - w.pad_top + ky * w.dilation_y;
+                    for (int kx = 0; kx < w.kernel_width; kx++, k += (size_t)w.out_channels) {
+                        const int ix = ox * w.stride_x - w.pad_left + kx * w.dilation_x;
+                        int value = zero_in;
+                        if (iy >= 0 && iy < w.in_height && ix >= 0 && ix < w.in_width) {
+                            const int8_t *in = x + marram_row(iy, w.in_rows, w.in_height, w.in_width * w.in_channels);
+                            value = in[ix * w.in_channels + o / multiplicity];
+                        }
+                        sum += value * marram_packed(weights, k, bits);
+                    }
+                }
+                const int32_t value = marram_multiply(sum, channels[3 * o + 1], channels[3 * o + 2]) + zero_out;
+                *out++ = (int8_t)marram_clamp(value, low, high);
+            }
+        }
+    }
+}
+#endif
