@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from marram.compile.c.dsp.add import add, sub
 from marram.compile.c.dsp.conv2d import conv2d
 from marram.compile.c.dsp.dense import dense
 from marram.compile.c.dsp.depthwise_conv2d import depthwise_conv2d
@@ -9,7 +10,9 @@ from marram.compile.c.place import Maker
 from marram.core import operators as ops
 
 MAKERS: dict[type, Maker] = {
+    ops.Add: add,
     ops.Conv2D: conv2d,
     ops.Dense: dense,
     ops.DepthwiseConv2D: depthwise_conv2d,
+    ops.Sub: sub,
 }
