@@ -37,9 +37,13 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def literal(self) -> str:
-        """The C initialiser of ``marram_window``."""
-        fields = ", ".join(f".{name} = {getattr(self, name)}" for name in self.__struct_fields__)
-        return f"((marram_window){{{fields}}})"
+        """The C value of type ``marram_window``."""
+        return f"((marram_window){self.fields})"
+
+    @property
+    def fields(self) -> str:
+        """Its initialiser, in braces."""
+        return f"{{{', '.join(f'.{name} = {getattr(self, name)}' for name in self.__struct_fields__)}}}"
 
     @property
     def rows(self) -> Window:

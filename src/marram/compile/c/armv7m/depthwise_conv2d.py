@@ -19,9 +19,10 @@ def depthwise_conv2d(place: Place) -> Routine:
     bias, of_channels = records(site, by)
     wide = best_width(sizes.out_width, 6)
     kernel = BandKernel(
-        includes=(f"armv7m/depthwise_by_{wide}.h",),
+        include="armv7m/depthwise_conv2d.h",
         driver="marram_armv7m_depthwise",
         columns=f"marram_armv7m_columns_{wide}_{sizes.stride_x}",
+        definition=f"MARRAM_ARMV7M_DEPTHWISE({wide}, {sizes.stride_x})",
         wide=wide,
         cost=3.4,
     )

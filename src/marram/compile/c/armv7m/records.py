@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from marram.compile.c.requantisation import INT32_MAX, Requantisation
 from marram.compile.c.portable.constancy import constant_channels
+from marram.compile.c.requantisation import INT32_MAX, Requantisation
 from marram.core.graph import Array
 from marram.model.reference.site import Site
 

@@ -23,15 +23,18 @@ class BandKernel(msgspec.Struct, frozen=True, kw_only=True):
     """A family's depthwise convolution: ``driver(&layer, x, y, row_begin, row_end, scratch, columns)``.
 
     Args:
-        includes: with the columns function of the width.
+        include: the header of driver and columns functions.
+        driver: the function's name.
         columns: the name of the columns function.
+        definition: what defines it: it is made for a width and a stride.
         wide: columns at a time.
         cost: estimated instructions for each MAC.
     """
 
-    includes: tuple[str, ...]
+    include: str
     driver: str
     columns: str
+    definition: str
     wide: int
     cost: float
 
@@ -73,19 +76,28 @@ def band_depthwise(place: Place, sizes: Geometry, by: Requantisation, records: A
     band = pitch * ((tall - 1) * sizes.stride_y + 3)
     traversal: Traversal = "pixels" if by_rows else "planes"
     clamps = int((by.low, by.high) != (-128, 127))
-    zero_in = site.zero_point(site.input(0))
-    layer = (
-        f"static const marram_bands layer = {{{sizes.literal.removeprefix('((marram_window)').removesuffix(')')}, @weights@, "
-        f"@channels@, {records.shape[1]}, {pitch}, {kernel.wide}, {tall}, {int(by_rows)}, {zero_in}, {clamps}, {by.low}, {by.high}}};"
+    numbers = (
+        records.shape[1],
+        pitch,
+        kernel.wide,
+        tall,
+        int(by_rows),
+        site.zero_point(site.input(0)),
+        clamps,
+        by.low,
+        by.high,
     )
+    fields = f"@weights@, @channels@, {', '.join(map(str, numbers))}"
+    layer = f"static const marram_bands layer = {{{sizes.fields}, {fields}}};"
     staged = sizes.out_width * sizes.out_channels if by_rows else 0
     return Routine(
-        includes=kernel.includes,
+        includes=(kernel.include,),
         body=f"{layer}\n{kernel.driver}(&layer, x0, y0, row_begin, row_end, scratch, {kernel.columns});",
         constants=(
             ConstantArray(name="weights", c_type="int8_t", values=weights.ravel()),
             ConstantArray(name="channels", c_type="int32_t", values=records.ravel()),
         ),
+        shared=(kernel.definition,),
         scratch_bytes=staged + band,
         windows=(sizes.rows,),
         columns=(sizes.columns,),

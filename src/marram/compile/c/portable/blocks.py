@@ -57,11 +57,11 @@ def block_convolution(place: Place, by: Requantisation, records: Array, kernel: 
     packed = interleaved(weights.reshape(sizes.out_channels, -1), kernel.channels)
     padding = np.full(sizes.kernel_width * sizes.in_channels, site.zero_point(site.input(0)), np.int8)
     layer = (
-        f"static const marram_blocks layer = {{{sizes.literal.removeprefix('((marram_window)').removesuffix(')')}, "
+        f"static const marram_blocks layer = {{{sizes.fields}, "
         f"{'0' if flat else '@padding@'}, @weights@, @channels@, {groups}, {stride}, {int(gathers)}, "
         f"{int((by.low, by.high) != (-128, 127))}, {by.low}, {by.high}}};"
     )
-    constants = (
+    constants: tuple[ConstantArray, ...] = (
         ConstantArray(name="weights", c_type="int8_t", values=packed),
         ConstantArray(name="channels", c_type="int32_t", values=records),
     )

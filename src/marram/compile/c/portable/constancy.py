@@ -30,4 +30,5 @@ def constant_channels(by: Requantisation) -> tuple[Array, Array]:
 
 def _results(accumulators: Array, by: Requantisation) -> Array:
     values = multiply(accumulators, Multiplier(values=by.multiplier, shifts=by.shift)) + by.zero_point
-    return np.clip(values, by.low, by.high)
+    clamped: Array = np.clip(values, by.low, by.high)
+    return clamped

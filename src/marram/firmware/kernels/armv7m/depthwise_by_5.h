@@ -1,8 +1,0 @@
-#ifndef MARRAM_ARMV7M_DEPTHWISE_BY_5_H
-#define MARRAM_ARMV7M_DEPTHWISE_BY_5_H
-#include "armv7m/depthwise_conv2d.h"
-
-/* 5 columns at a time, at both strides; the compiler drops the one that no layer uses. */
-MARRAM_ARMV7M_DEPTHWISE(5, 1)
-MARRAM_ARMV7M_DEPTHWISE(5, 2)
-#endif
