@@ -19,6 +19,7 @@ from marram.compile.c.requantisation import Requantisation
 from marram.core.graph import Array
 
 MOST_EXCEPTIONS = 4
+_NEVER = 2**40
 _NUDGES = tuple((a, c) for a in range(-4, 5) for c in range(-6, 7))
 
 
@@ -111,11 +112,11 @@ def _first_accumulators(multiplier: int, shift: int, steps: Array) -> Array:
     The shifted product is at least ``step`` where the high product is at least ``high``: halves go away from zero.
     """
     power = 1 << -shift
-    high = steps * power - power // 2 + ((steps <= 0) & (shift < 0))
     if multiplier == 0:
-        return np.where(steps > 0, np.int64(2**40), np.int64(-(2**40)))
-    least: Array = -((2**30 - high * 2**31) // multiplier)
-    return least
+        return np.where(steps > 0, _NEVER, -_NEVER)
+    highs = (step * power - power // 2 + (step <= 0 and shift < 0) for step in steps.tolist())
+    least = (-((2**30 - high * 2**31) // multiplier) for high in highs)
+    return np.array([max(-_NEVER, min(one, _NEVER)) for one in least], np.int64)
 
 
 def _fitted(stairs: _Stairs, factor: np.float32, addend: np.float32) -> _Fit | None:

@@ -24,75 +24,99 @@ MARRAM_INLINE int marram_least(int a, int b)
     return a < b ? a : b;
 }
 
-/* Bytes of `pixels` pixels from their sums: each has `vectors` vectors from channel `first` on, `bytes` channels. */
-MARRAM_INLINE void marram_put_tile(const marram_sums *sums, int pixels, int vectors, int8_t *y,
-                                   int first, int bytes, int channels, const marram_scaling s)
-{
-    const int32_t *record[4];
-    MARRAM_UNROLL
-    for (int n = 0; n < 4; n++) {
-        record[n] = marram_record(s.records, s.rows, first / MARRAM_LANES + (n < vectors ? n : 0));
+/* The sums of a tile are variables of their own, s<pixel>_<vector>, as compilers keep no array in registers whose loops they
+ * unroll late. What is beyond a tile's pixels and vectors is folded away. */
+#define MARRAM_EACH_FOUR(DO) DO(0, 1, 2, 3) DO(4, 5, 6, 7) DO(8, 9, 10, 11) DO(12, 13, 14, 15)
+#define MARRAM_EACH_PAIR(DO) DO(0, 1) DO(2, 3) DO(4, 5) DO(6, 7) DO(8, 9) DO(10, 11) DO(12, 13) DO(14, 15)
+#define MARRAM_EACH(DO) \
+    DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
+
+#define MARRAM_DECLARE(p) marram_sums s##p##_0 = none, s##p##_1 = none, s##p##_2 = none, s##p##_3 = none;
+#define MARRAM_BEGIN(p)                                       \
+    if (p < pixels) {                                         \
+        s##p##_0 = marram_begin(record[0]);                   \
+        s##p##_1 = vectors > 1 ? marram_begin(record[1]) : none; \
+        s##p##_2 = vectors > 2 ? marram_begin(record[2]) : none; \
+        s##p##_3 = vectors > 3 ? marram_begin(record[3]) : none; \
     }
-    if (vectors <= 2 && pixels % (4 / vectors) == 0 && (bytes == channels || vectors == 1)) {
-        /* The vectors of some pixels are four. */
-        const int together = 4 / vectors;
-        MARRAM_UNROLL
-        for (int p = 0; p < pixels; p += together) {
-            const marram_sums four[4] = {sums[4 * p], sums[4 * (p + 1 / vectors) + 1 % vectors],
-                                         sums[4 * (p + 2 / vectors)], sums[4 * (p + 3 / vectors) + 3 % vectors]};
-            const int32_t *const records[4] = {record[0], record[1 % vectors], record[0], record[3 % vectors]};
-            const marram_slice slice = marram_in_a_row(marram_scaled(four, records, s));
-            if (bytes == channels && bytes == vectors * MARRAM_LANES) {
-                marram_put(y + p * channels, slice, MARRAM_SLICE);
-            } else {
-                MARRAM_ALIGNED(64) int8_t all[MARRAM_SLICE];
-                memcpy(all, &slice, sizeof all);
-                MARRAM_UNROLL
-                for (int t = 0; t < together; t++) {
-                    memcpy(y + (p + t) * channels + first, all + t * vectors * MARRAM_LANES, (size_t)bytes);
-                }
-            }
-        }
+#define MARRAM_MULTIPLY(p)                                                                               \
+    if (p < pixels) {                                                                                    \
+        const marram_quad quad = marram_quad_at(run + p * d.in_pixel + 4 * q);                           \
+        s##p##_0 = marram_dot(s##p##_0, quad, weights);                                                  \
+        s##p##_1 = vectors > 1 ? marram_dot(s##p##_1, quad, weights + MARRAM_SLICE) : s##p##_1;          \
+        s##p##_2 = vectors > 2 ? marram_dot(s##p##_2, quad, weights + 2 * MARRAM_SLICE) : s##p##_2;      \
+        s##p##_3 = vectors > 3 ? marram_dot(s##p##_3, quad, weights + 3 * MARRAM_SLICE) : s##p##_3;      \
+    }
+#define MARRAM_PUT(p)                                                                                            \
+    if (p < pixels) {                                                                                            \
+        marram_put(y + p * channels + first,                                                                     \
+                   marram_finished(s##p##_0, vectors > 1 ? s##p##_1 : s##p##_0, vectors > 2 ? s##p##_2 : s##p##_0, \
+                                   vectors > 3 ? s##p##_3 : s##p##_0, record, s),                                \
+                   bytes);                                                                                       \
+    }
+#define MARRAM_PUT_PAIR(p, r)                                                                                      \
+    if (p < pixels) {                                                                                              \
+        marram_put_apart(y + p * channels, marram_finished(s##p##_0, s##p##_1, s##r##_0, s##r##_1, twice, s), 2, \
+                         bytes, channels);                                                                         \
+    }
+#define MARRAM_PUT_FOUR(p, r, t, v)                                                                              \
+    if (p < pixels) {                                                                                            \
+        marram_put_apart(y + p * channels + first, marram_finished(s##p##_0, s##r##_0, s##t##_0, s##v##_0, four_times, s), \
+                         4, bytes, channels);                                                                    \
+    }
+
+MARRAM_INLINE marram_slice marram_finished(marram_sums a, marram_sums b, marram_sums c, marram_sums d,
+                                           const int32_t *const records[4], const marram_scaling s)
+{
+    const marram_sums sums[4] = {a, b, c, d};
+    return marram_in_a_row(marram_scaled(sums, records, s));
+}
+
+/* A slice holds `pixels` pixels, of which the first `bytes` bytes each are wanted, `channels` apart. */
+MARRAM_INLINE void marram_put_apart(int8_t *y, marram_slice slice, int pixels, int bytes, int channels)
+{
+    if (bytes == channels && bytes * pixels == MARRAM_SLICE) {
+        marram_put(y, slice, MARRAM_SLICE);
         return;
     }
+    int8_t all[MARRAM_SLICE];
+    memcpy(all, &slice, sizeof all);
     MARRAM_UNROLL
     for (int p = 0; p < pixels; p++) {
-        const marram_sums four[4] = {sums[4 * p], sums[4 * p + (vectors > 1 ? 1 : 0)], sums[4 * p + (vectors > 2 ? 2 : 0)],
-                                     sums[4 * p + (vectors > 3 ? 3 : 0)]};
-        marram_put(y + p * channels + first, marram_in_a_row(marram_scaled(four, record, s)), bytes);
+        memcpy(y + p * channels, all + p * (MARRAM_SLICE / pixels), (size_t)bytes);
     }
 }
 
-/* One tile: `pixels` in a row times `vectors` of channels from `first` on, which stand in a group of `blocks` blocks. */
+/* One tile: `pixels` in a row times `vectors` of channels from `first` on, `bytes` channels, which stand in a group of
+ * `blocks` blocks. */
 MARRAM_INLINE void marram_product_tile(const marram_product d, const uint8_t *x, int8_t *y, const int8_t *weights, int pixels,
-                                       int vectors, int first, int bytes, int blocks,
-                                       const marram_scaling s)
+                                       int vectors, int first, int bytes, int blocks, const marram_scaling s)
 {
-    marram_sums sums[MARRAM_MOST_PIXELS * 4];
-    MARRAM_UNROLL
-    for (int n = 0; n < vectors; n++) {
-        MARRAM_UNROLL
-        for (int p = 0; p < pixels; p++) {
-            sums[4 * p + n] = marram_begin(marram_record(s.records, s.rows, first / MARRAM_LANES + n));
-        }
-    }
+    const int channels = d.channels, from = first / MARRAM_LANES;
+    const marram_sums none = marram_more();
+    const int32_t *const record[4] = {marram_record(s.records, s.rows, from),
+                                      marram_record(s.records, s.rows, from + (vectors > 1 ? 1 : 0)),
+                                      marram_record(s.records, s.rows, from + (vectors > 2 ? 2 : 0)),
+                                      marram_record(s.records, s.rows, from + (vectors > 3 ? 3 : 0))};
+    const int32_t *const twice[4] = {record[0], record[1], record[0], record[1]};
+    const int32_t *const four_times[4] = {record[0], record[0], record[0], record[0]};
+    MARRAM_EACH(MARRAM_DECLARE)
+    MARRAM_EACH(MARRAM_BEGIN)
     for (int ky = 0; ky < d.kernel_rows; ky++) {
         for (int kx = 0; kx < d.kernel_columns; kx++) {
             const uint8_t *run = x + ky * d.kernel_row + kx * d.kernel_column;
-            for (int q = 0; q < d.quads; q++) {
-                MARRAM_UNROLL
-                for (int p = 0; p < pixels; p++) {
-                    const marram_quad quad = marram_quad_at(run + p * d.in_pixel + 4 * q);
-                    MARRAM_UNROLL
-                    for (int n = 0; n < vectors; n++) {
-                        sums[4 * p + n] = marram_dot(sums[4 * p + n], quad, weights + n * MARRAM_SLICE);
-                    }
-                }
-                weights += blocks * 64;
+            for (int q = 0; q < d.quads; q++, weights += blocks * 64) {
+                MARRAM_EACH(MARRAM_MULTIPLY)
             }
         }
     }
-    marram_put_tile(sums, pixels, vectors, y, first, bytes, d.channels, s);
+    if (vectors == 1 && pixels % 4 == 0) {
+        MARRAM_EACH_FOUR(MARRAM_PUT_FOUR)
+    } else if (vectors == 2 && pixels % 2 == 0 && bytes == channels) {
+        MARRAM_EACH_PAIR(MARRAM_PUT_PAIR)
+    } else {
+        MARRAM_EACH(MARRAM_PUT)
+    }
 }
 
 /* One pixel: each vector's sum is made in four, so that a product need not wait for the one before. */
@@ -127,7 +151,15 @@ MARRAM_INLINE void marram_product_pixel(const marram_product d, const uint8_t *x
     for (int n = 0; n < vectors; n++) {
         sums[n] = marram_joined(marram_joined(sums[n], sums[4 + n]), marram_joined(sums[8 + n], sums[12 + n]));
     }
-    marram_put_tile(sums, 1, vectors, y, first, bytes, d.channels, s);
+    const int32_t *record[4];
+    MARRAM_UNROLL
+    for (int n = 0; n < 4; n++) {
+        record[n] = marram_record(s.records, s.rows, first / MARRAM_LANES + (n < vectors ? n : 0));
+    }
+    marram_put(y + first,
+               marram_finished(sums[0], sums[vectors > 1 ? 1 : 0], sums[vectors > 2 ? 2 : 0], sums[vectors > 3 ? 3 : 0], record,
+                               s),
+               bytes);
 }
 
 /* All pixels of `vectors` vectors of channels, in tiles of as even a width as the registers allow. */

@@ -77,12 +77,17 @@ MARRAM_INLINE marram_quad marram_quad_at(const uint8_t *x)
 
 MARRAM_INLINE marram_sums marram_dot(marram_sums sums, marram_quad x, const int8_t *weights)
 {
+#if defined(__clang__)
     return _mm512_dpbusd_epi32(sums, x, _mm512_loadu_si512(weights));
+#else /* GCC 12 copies the sums of the intrinsic back and forth, past the registers and through the stack */
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(x), "v"(_mm512_loadu_si512(weights)));
+    return sums;
+#endif
 }
 
 MARRAM_INLINE marram_sums marram_dot_slice(marram_sums sums, marram_slice x, const int8_t *weights)
 {
-    return _mm512_dpbusd_epi32(sums, x, _mm512_loadu_si512(weights));
+    return marram_dot(sums, x, weights);
 }
 
 MARRAM_INLINE marram_slice marram_slice_at(const uint8_t *x)
