@@ -10,17 +10,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from marram.compile.c.generation import Generated
 from marram.compile.toolchain.cross import Compiled, Image, compile_for, link_application, link_harness
-from marram.core.evidence import Figure, LayerCost
-from marram.core.graph import Array
+from marram.core.codec import digest
+from marram.core.evidence import Evidence, Figure, LayerCost
+from marram.core.graph import Array, Graph
+from marram.core.ports import Progress
+from marram.core.program import Program
 from marram.core.target import Target
+from marram.data.dataset import Dataset
+from marram.measure.accuracy import Accuracy, accuracy_figures, answers, graph_predictor
+from marram.measure.certificate import certify, reference_answers
 from marram.measure.emulator.cycles import calibration
 from marram.measure.emulator.emulation import EmulatedSession
 from marram.measure.emulator.profile import Profile, profile, seeded_inputs
+from marram.measure.extremes import golden_vectors
+from marram.measure.measurement import Measurement
+from marram.sense import Preprocess
+from marram.sense.feeding import feed
 
 # Cores without a model in the emulator, and the one that runs the same instructions for them.
+_BY_REFERENCE = "answered by the integer reference, which the C equals byte for byte (see parity)"
 _STAND_INS = {"cortex-m0plus": "cortex-m0", "cortex-m85": "cortex-m55"}
 
 
@@ -47,6 +59,74 @@ class CoreMeasurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     by_class: dict[str, int]
     by_function: dict[str, int]
     layers: tuple[LayerCost, ...]
+
+
+def take_core(
+    generated: Generated,
+    program: Program,
+    target: Target,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    preprocess: Preprocess | None = None,
+    baseline: Accuracy | None = None,
+    vectors: int = 200,
+    confidence: float = 0.95,
+    seed: int = 0,
+    progress: Progress = lambda _what, _part: None,
+) -> Measurement:
+    """Measure a Program in C: cost and parity on the emulated core, accuracy on the reference that it equals (ADR 5).
+
+    Args:
+        generated: the sources, with the Graph that they compute.
+        program: the Program that carries them.
+        target: the device.
+        dataset: the samples, all of which are answered by the reference.
+        folder: for objects and images.
+        preprocess: what turns samples into inputs; None when they are inputs already.
+        baseline: the float model's answers to the same dataset.
+        vectors: how many inputs are held against the reference in each place: samples of the dataset, and such that reach
+            the extremes of the model's tensors.
+        confidence: of all intervals.
+        seed: of the draw.
+        progress: told what is being done.
+
+    Raises:
+        ToolError, UserError, DeviceError: as ``on_core``.
+    """
+    graph = generated.graph
+    found = None
+    if dataset.labels:
+        found = answers(dataset, graph_predictor(graph, preprocess), progress=progress)
+    progress(f"parity on {target.name}", 0.0)
+    drawn = _drawn(dataset, preprocess, graph, vectors, seed)
+    parity = certify(generated, reference_answers(generated, drawn), cores=(emulated_core(target),), on_core=vectors)
+    progress(f"instructions on {target.name}", 0.5)
+    cost = on_core(generated, target, folder, inputs=[array[:1] for array in drawn])
+    accuracy: tuple[Figure, ...] = ()
+    if found is not None:
+        accuracy = accuracy_figures(found, baseline=baseline, confidence=confidence)
+        accuracy = tuple(msgspec.structs.replace(row, method=f"{row.method}; {_BY_REFERENCE}") for row in accuracy)
+    evidence = Evidence(
+        program_digest=digest(program),
+        data_digest=dataset.digest,
+        on=f"emulated {cost.core} ({cost.machine}); accuracy by the integer reference",
+        figures=(*accuracy, *core_figures(cost, target)),
+        parity=parity,
+        confusion=None if found is None else tuple(map(tuple, found.confusion.tolist())),
+        layers=cost.layers,
+        marks=core_marks(target),
+    )
+    return Measurement(evidence=evidence, accuracy=found, latency=None)
+
+
+def _drawn(dataset: Dataset, preprocess: Preprocess | None, graph: Graph, count: int, seed: int) -> tuple[Array, ...]:
+    """Inputs of a Graph: samples of the dataset first, then those that reach extremes."""
+    own = min(len(dataset), count // 2)
+    places = np.sort(np.random.default_rng(seed).choice(len(dataset), own, replace=False))
+    parts = [feed(preprocess, samples, graph.input_tensors[0]) for samples, _ in dataset.subset(places).batches(256)]
+    extremes = golden_vectors(graph, count - own, seed=seed + 1)
+    return (np.concatenate([*parts, extremes[0]]),)
 
 
 def on_core(generated: Generated, target: Target, folder: Path, *, inputs: Sequence[Array] | None = None) -> CoreMeasurement:

@@ -1,0 +1,90 @@
+"""Generated C on this machine: its shared library, called in this process; its harness, as a process of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from marram.compile.c.generation import Generated
+from marram.compile.toolchain.harness import model_digest
+from marram.compile.toolchain.native import SANITISER_SETTINGS
+from marram.core.errors import DeviceError, UserError
+from marram.core.graph import Array
+from marram.measure.wire.device import Device
+from marram.measure.wire.process import ProcessLink
+
+
+class NativeSession:
+    """A model's shared library with an arena of its own; ``run`` as in the port ``Session``. Not for two threads at once.
+
+    Args:
+        generated: the model.
+        library: made by ``compile.toolchain.native.build_library``.
+    """
+
+    def __init__(self, generated: Generated, library: Path) -> None:
+        try:
+            self._library = ctypes.CDLL(str(library.resolve()))
+        except OSError as error:
+            raise DeviceError(f"the library cannot be loaded: {error}", where=str(library)) from error
+        name, graph = generated.name, generated.graph
+        self._invoke = getattr(self._library, f"{name}_invoke")
+        self._invoke.argtypes, self._invoke.restype = (ctypes.c_void_p, ctypes.c_size_t), ctypes.c_int
+        self._size = generated.plan.arena_bytes
+        self._kept = np.zeros(self._size + _ALIGN, dtype=np.uint8)
+        base = -self._kept.ctypes.data % _ALIGN
+        self._arena = self._kept[base : base + self._size]
+        self._address = self._arena.ctypes.data
+        self._inputs = [self._view(f"{name}_input", index, tensor) for index, tensor in enumerate(graph.input_tensors)]
+        self._outputs = [self._view(f"{name}_output", index, tensor) for index, tensor in enumerate(graph.output_tensors)]
+
+    def _view(self, function: str, index: int, tensor: object) -> Array:
+        place = getattr(self._library, function)
+        place.argtypes, place.restype = (ctypes.c_void_p, ctypes.c_int), ctypes.c_void_p
+        offset = place(self._address, index) - self._address
+        size, dtype, shape = tensor.size_bytes, tensor.dtype, tensor.shape  # type: ignore[attr-defined]
+        return self._arena[offset : offset + size].view(dtype).reshape(shape)
+
+    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """One inference: arrays of the model's input shapes and dtypes in, its outputs out.
+
+        Raises:
+            UserError: shapes or dtypes are not the model's.
+            DeviceError: a status that is not ok.
+        """
+        if [(array.shape, array.dtype) for array in inputs] != [(view.shape, view.dtype) for view in self._inputs]:
+            raise UserError("the inputs have not the model's shapes and dtypes", where="inputs")
+        for view, array in zip(self._inputs, inputs, strict=True):
+            view[...] = array
+        status = self._invoke(self._address, self._size)
+        if status:
+            raise DeviceError(f"the library answered status {status}", where="invoke")
+        return tuple(view.copy() for view in self._outputs)
+
+    def close(self) -> None:
+        """Nothing is held but memory. Safe to call twice."""
+
+
+_ALIGN = 64
+
+
+def open_program(generated: Generated, program: Path, *, time_limit_s: float = 60.0) -> Device:
+    """The harness as a process of this machine, greeted; close it when done.
+
+    Raises:
+        DeviceError: it does not answer, or stops, for instance because a sanitiser found something; its report is in the error.
+    """
+    name = f"{generated.name} in {program.name}"
+    link = ProcessLink([str(program.resolve())], name=name, environment={**os.environ, **SANITISER_SETTINGS})
+    graph = generated.graph
+    device = Device(link, name=name, inputs=graph.input_tensors, outputs=graph.output_tensors, time_limit_s=time_limit_s)
+    try:
+        device.greet(model_digest(generated))
+    except BaseException:
+        device.close()
+        raise
+    return device
