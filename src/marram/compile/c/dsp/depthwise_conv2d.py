@@ -40,8 +40,8 @@ def depthwise_conv2d(place: Place) -> Routine:
     site = place.site
     op = site.op(DepthwiseConv2D)
     weights = site.constant(1)
-    if weights.shape[3] != site.input(0).shape[3] or site.output.dtype != "int8":
-        raise site.error("depthwise convolutions of multiplicity 1 and int8 are served here")
+    if weights.shape[3] != site.input(0).shape[3] or site.output.dtype != "int8" or place.weight_bits != 8:
+        raise site.error("depthwise convolutions of multiplicity 1, int8 and weights of 8 bits are served here")
     sizes = geometry(place, op, (weights.shape[1], weights.shape[2]))
     taps = weights[0].reshape(sizes.kernel_height, sizes.kernel_width, -1).astype(np.int64)
     by = requantisation(site, op.activation, channel_axis=3)
@@ -63,6 +63,7 @@ def depthwise_conv2d(place: Place) -> Routine:
         columns=(sizes.columns,),
         traversal="planes" if sizes.whole else "whole",
         instructions=_instructions(sizes, packed, planes),
+        call_instructions=2.3 * max(sizes.rows.reach - sizes.stride_y, 0) * sizes.in_width * sizes.in_channels,
     )
 
 
