@@ -26,6 +26,7 @@ class BlockKernel(msgspec.Struct, frozen=True, kw_only=True):
         pixels: of a block.
         channels: output channels that go together; their weights are interleaved byte by byte.
         cost: estimated instructions for each MAC and for each output.
+        clamps: whether the inner product clamps to the range of the layer; else to int8 only.
     """
 
     include: str
@@ -33,6 +34,7 @@ class BlockKernel(msgspec.Struct, frozen=True, kw_only=True):
     pixels: int
     channels: int
     cost: tuple[float, float]
+    clamps: bool = False
 
 
 def interleaved(weights: Array, channels: int) -> Array:
@@ -56,11 +58,10 @@ def block_convolution(place: Place, by: Requantisation, records: Array, kernel: 
     gathers = sizes.in_channels < SHORT and not flat
     packed = interleaved(weights.reshape(sizes.out_channels, -1), kernel.channels)
     padding = np.full(sizes.kernel_width * sizes.in_channels, site.zero_point(site.input(0)), np.int8)
-    layer = (
-        f"static const marram_blocks layer = {{{sizes.fields}, "
-        f"{'0' if flat else '@padding@'}, @weights@, @channels@, {groups}, {stride}, {int(gathers)}, "
-        f"{int((by.low, by.high) != (-128, 127))}, {by.low}, {by.high}}};"
-    )
+    clamps = int((by.low, by.high) != (-128, 127) and not kernel.clamps)
+    numbers = (groups, stride, int(gathers), clamps, by.zero_point, by.low, by.high)
+    fields = f"{'0' if flat else '@padding@'}, @weights@, @channels@, {', '.join(map(str, numbers))}"
+    layer = f"static const marram_blocks layer = {{{sizes.fields}, {fields}}};"
     constants: tuple[ConstantArray, ...] = (
         ConstantArray(name="weights", c_type="int8_t", values=packed),
         ConstantArray(name="channels", c_type="int32_t", values=records),

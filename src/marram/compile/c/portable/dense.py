@@ -16,13 +16,14 @@ def dense(place: Place) -> Routine:
     outputs, depth = weights.shape
     by = requantisation(site, op.activation, channel_axis=0)
     rows = site.input(0).size // depth
+    numbers = f"{depth}, {outputs}, {by.zero_point}, {by.low}, {by.high}"
     return Routine(
         includes=("portable/dense.h",),
-        body=f"marram_portable_dense(x0, y0, {rows}, {depth}, {outputs}, @weights@, @channels@, "
-        f"{by.zero_point}, {by.low}, {by.high});",
+        body=f"static const marram_portable_dense_layer layer = {{@weights@, @channels@, {numbers}}};\n"
+        f"marram_portable_dense(&layer, x0, y0, {rows});",
         constants=(
             ConstantArray(name="weights", c_type="int8_t", values=weights.ravel()),
             ConstantArray(name="channels", c_type="int32_t", values=channel_records(by)),
         ),
-        instructions=6.0 * rows * weights.size,
+        instructions=rows * (3.5 * weights.size + 25.0 * outputs),
     )

@@ -12,8 +12,8 @@ MARRAM_INLINE int32_t marram_multiply(int32_t value, int32_t multiplier, int shi
     if (shift >= 0) {
         return high;
     }
-    const int right = -shift;
-    return (int32_t)(((int64_t)high + (INT64_C(1) << (right - 1)) - (high < 0)) >> right);
+    const int32_t mask = (int32_t)((UINT32_C(1) << -shift) - 1);
+    return (high >> -shift) + ((high & mask) > (mask >> 1) + (high < 0));
 }
 
 MARRAM_INLINE int32_t marram_clamp(int32_t value, int32_t low, int32_t high)

@@ -8,6 +8,8 @@
  * `taps` to `taps_end` are rows of `pixels` pointers, one row for each stretch of `length` bytes of the window; the function
  * multiplies them with the weights in their order, for `groups` groups of output channels, and writes pixel p's results
  * to out + p * out_stride. */
+typedef struct marram_blocks marram_blocks;
+
 typedef struct {
     const int8_t *const *taps;
     const int8_t *const *taps_end;
@@ -17,19 +19,21 @@ typedef struct {
     const int32_t *channels;
     int8_t *out;
     int out_stride;
+    const marram_blocks *layer;
 } marram_block;
 
 typedef void (*marram_inner_product)(const marram_block *block);
 
 /* A layer: `padding` is one row of the kernel full of the input's zero point. Where `gathers` is set a block's windows are copied
- * into scratch, as their stretches are too short to be read where they stand. `clamps`: the range is not all of int8. */
-typedef struct {
+ * into scratch, as their stretches are too short to be read where they stand. `clamps`: results are clamped to the range when
+ * they are delivered, as the inner product saturates to int8 only. */
+struct marram_blocks {
     marram_window w;
     const int8_t *padding;
     const int8_t *weights;
     const int32_t *channels;
-    int groups, out_stride, gathers, clamps, low, high;
-} marram_blocks;
+    int groups, out_stride, gathers, clamps, zero_out, low, high;
+};
 
 /* A pixel of the output: `slot` is where the first row of its window stands in the input's ring, `out_slot` its own row. */
 typedef struct {
@@ -163,6 +167,14 @@ MARRAM_INLINE void marram_deliver(const int8_t *from, int8_t *to, int count, int
     }
 }
 
+/* The first pixel of a row. */
+MARRAM_INLINE marram_pixel marram_first_pixel(const marram_window *w, int row)
+{
+    const int slot = (row * w->stride_y - w->pad_top) % w->in_rows;
+    marram_pixel at = {0, row, slot < 0 ? slot + w->in_rows : slot, row % w->out_rows};
+    return at;
+}
+
 /* The next pixel in row order. */
 MARRAM_INLINE void marram_advance(const marram_window *w, marram_pixel *at)
 {
@@ -184,12 +196,8 @@ MARRAM_INLINE void marram_blocks_run(const marram_blocks *b, const int8_t *x, in
     const int8_t **const taps = (const int8_t **)(void *)(staged + ((pixels * b->out_stride + 7) & ~7));
     int8_t *const gathered = (int8_t *)(taps + pixels);
     const int depth = w->kernel_height * w->kernel_width * w->in_channels;
-    const int first_y = row_begin * w->stride_y - w->pad_top;
-    marram_pixel at = {0, row_begin, first_y % w->in_rows, row_begin % w->out_rows};
-    if (at.slot < 0) {
-        at.slot += w->in_rows;
-    }
-    marram_block block = {taps, taps, 0, b->groups, b->weights, b->channels, staged, b->out_stride};
+    marram_pixel at = marram_first_pixel(w, row_begin);
+    marram_block block = {taps, taps, 0, b->groups, b->weights, b->channels, staged, b->out_stride, b};
     for (int left = (row_end - row_begin) * w->out_width; left > 0; left -= pixels) {
         marram_pixel next = at;
         if (b->gathers) {
@@ -239,7 +247,7 @@ MARRAM_INLINE void marram_blocks_run_flat(const marram_blocks *b, const int8_t *
     const int depth = b->w.in_channels, outputs = b->w.out_channels;
     int8_t *const staged = scratch;
     const int8_t *taps[4];
-    marram_block block = {taps, taps + pixels, depth, b->groups, b->weights, b->channels, staged, b->out_stride};
+    marram_block block = {taps, taps + pixels, depth, b->groups, b->weights, b->channels, staged, b->out_stride, b};
     for (int left = count; left > 0; left -= pixels) {
         for (int p = 0; p < pixels; p++) {
             taps[p] = x;

@@ -1,35 +1,69 @@
 #ifndef MARRAM_PORTABLE_DEPTHWISE_CONV2D_H
 #define MARRAM_PORTABLE_DEPTHWISE_CONV2D_H
 #include "common/requantise.h"
-#include "common/window.h"
+#include "portable/blocks.h"
 
-/* Depthwise convolution of rows [row_begin, row_end). weights: (KH, KW, O) int8, output channel c * M + m reads input channel
- * c. channels: (O, 3) of folded bias, multiplier and shift. */
-MARRAM_INLINE void marram_portable_depthwise_conv2d(const marram_window w, const int8_t *x, int8_t *y, int row_begin,
-                                                    int row_end, const int8_t *weights, const int32_t *channels,
-                                                    int zero_in, int zero_out, int low, int high)
+/* Depthwise convolution. weights: (KH, KW, O) int8, output channel c * M + m reads input channel c. channels: (O, 3) of folded
+ * bias, multiplier and shift. padding: C times the input's zero point. */
+typedef struct {
+    marram_window w;
+    const int8_t *padding;
+    const int8_t *weights;
+    const int32_t *channels;
+    int zero_out, low, high;
+} marram_portable_depthwise_layer;
+
+MARRAM_INLINE int8_t marram_portable_depthwise_result(const marram_portable_depthwise_layer *by, int32_t sum, int channel)
 {
-    const int multiplicity = w.out_channels / w.in_channels;
-    for (int oy = row_begin; oy < row_end; oy++) {
-        int8_t *out = y + marram_row(oy, w.out_rows, w.out_height, w.out_width * w.out_channels);
-        for (int ox = 0; ox < w.out_width; ox++) {
-            for (int o = 0; o < w.out_channels; o++) {
-                int32_t sum = channels[3 * o];
-                for (int ky = 0; ky < w.kernel_height; ky++) {
-                    const int iy = oy * w.stride_y - w.pad_top + ky * w.dilation_y;
-                    for (int kx = 0; kx < w.kernel_width; kx++) {
-                        const int ix = ox * w.stride_x - w.pad_left + kx * w.dilation_x;
-                        const int inside = iy >= 0 && iy < w.in_height && ix >= 0 && ix < w.in_width;
-                        const int value = inside ? x[marram_row(iy, w.in_rows, w.in_height, w.in_width * w.in_channels) +
-                                                     (size_t)(ix * w.in_channels + o / multiplicity)]
-                                                 : zero_in;
-                        sum += value * weights[(ky * w.kernel_width + kx) * w.out_channels + o];
-                    }
-                }
-                const int32_t value = marram_multiply(sum, channels[3 * o + 1], channels[3 * o + 2]) + zero_out;
-                *out++ = (int8_t)marram_clamp(value, low, high);
-            }
+    const int32_t *const record = by->channels + 3 * channel;
+    return (int8_t)marram_clamp(marram_multiply(sum, record[1], record[2]) + by->zero_out, by->low, by->high);
+}
+
+/* One pixel: where its window's pixels stand is known, so that channels are all that is left to go through. */
+MARRAM_NOINLINE static void marram_portable_depthwise_pixel(const marram_portable_depthwise_layer *by,
+                                                            const int8_t *const *taps, int8_t *y)
+{
+    const int outputs = by->w.out_channels;
+    const int multiplicity = outputs / by->w.in_channels;
+    const int8_t *const *const end = taps + by->w.kernel_height * by->w.kernel_width;
+    int o = 0;
+    for (; multiplicity == 1 && o + 4 <= outputs; o += 4) {
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        const int8_t *k = by->weights + o;
+        for (const int8_t *const *tap = taps; tap != end; tap++, k += outputs) {
+            const int8_t *const in = *tap + o;
+            s0 += in[0] * k[0];
+            s1 += in[1] * k[1];
+            s2 += in[2] * k[2];
+            s3 += in[3] * k[3];
         }
+        y[o] = marram_portable_depthwise_result(by, by->channels[3 * o] + s0, o);
+        y[o + 1] = marram_portable_depthwise_result(by, by->channels[3 * o + 3] + s1, o + 1);
+        y[o + 2] = marram_portable_depthwise_result(by, by->channels[3 * o + 6] + s2, o + 2);
+        y[o + 3] = marram_portable_depthwise_result(by, by->channels[3 * o + 9] + s3, o + 3);
+    }
+    for (; o < outputs; o++) {
+        const int c = o / multiplicity;
+        int32_t sum = by->channels[3 * o];
+        const int8_t *k = by->weights + o;
+        for (const int8_t *const *tap = taps; tap != end; tap++, k += outputs) {
+            sum += (*tap)[c] * *k;
+        }
+        y[o] = marram_portable_depthwise_result(by, sum, o);
+    }
+}
+
+/* Rows [row_begin, row_end). scratch: a pointer for each of the kernel's pixels. */
+MARRAM_NOINLINE static void marram_portable_depthwise_conv2d(const marram_portable_depthwise_layer *by, const int8_t *x,
+                                                             int8_t *y, int row_begin, int row_end, void *scratch)
+{
+    const marram_window *const w = &by->w;
+    const int8_t **const taps = scratch;
+    marram_pixel at = marram_first_pixel(w, row_begin);
+    for (int left = (row_end - row_begin) * w->out_width; left > 0; left--) {
+        marram_taps_single(w, x, by->padding, &at, taps, 1);
+        marram_portable_depthwise_pixel(by, taps, y + (at.out_slot * w->out_width + at.x) * w->out_channels);
+        marram_advance(w, &at);
     }
 }
 #endif
