@@ -9,14 +9,16 @@ import msgspec
 import marram
 from marram._build.cache import Cache, Plan, StageRecord
 from marram._build.fingerprint import fingerprint
+from marram._build.firmware import takes_c
 from marram._build.gathering import Gathered, gather
 from marram._build.modelling import Modelled, obtain
 from marram._build.order import Order
 from marram._build.project import Project, exclusive, find_project
-from marram._build.shipping import Models, Shipping, measured, profile, programs_for, ship
+from marram._build.shipment import Models, Shipping
+from marram._build.shipping import measured, profile, programs_for, ship
 from marram._build.shrinking import Shrunk, shrink
 from marram.core.codec import decode, digest, encode
-from marram.core.contract import Contract
+from marram.core.contract import Contract, TargetSection
 from marram.core.contract_file import parse
 from marram.core.durable import remove_parts, write_atomically
 from marram.core.errors import IntegrityError, UserError
@@ -155,11 +157,21 @@ def _baseline(shipping: Shipping) -> Measurement | None:
     """The float model's answers to the test part, which drops and flips are counted from; None for an integer file."""
     if shipping.models.of("float32") is None:
         return None
-    section = next(iter(shipping.order.contract.targets.values()))
+    section = _float_section(shipping)
+    if section is None:
+        return None
     target = profile(shipping, section)
     program = programs_for(shipping, msgspec.structs.replace(section, precision="float32"), target)[0]
     elsewhere = msgspec.structs.replace(target, here=False)  # its time and memory are taken where it is a candidate
     return measured(shipping, program, elsewhere, latency=None, baseline=None)
+
+
+def _float_section(shipping: Shipping) -> TargetSection | None:
+    """The first target that can run floats; this machine where none can, unless the model is a file that none takes."""
+    for section in shipping.order.contract.targets.values():
+        if not takes_c(section, profile(shipping, section)):
+            return section
+    return TargetSection(device="host") if shipping.models.opaque is None else None
 
 
 def _summary(source: str, modelled: Modelled) -> ModelSummary:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from marram._build.running import runner_here
 from marram._build.trusting import trusted_keys
 from marram.bundle import open as open_bundle
 from marram.core.errors import DataError, UserError
@@ -42,7 +43,7 @@ def run(bundle: str | Path, inputs: Sequence[str | Path], *, trust: Sequence[str
     """
     opened = open_bundle(bundle, trusted_keys(Path(bundle), trust))
     preprocess = preprocess_of(opened)
-    with Engine(opened) as engine:
+    with Engine(opened, runner=runner_here(opened.program)) as engine:
         answers = []
         for path in inputs:
             prediction = engine.predict(read_sample(Path(path), preprocess))

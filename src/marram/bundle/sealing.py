@@ -96,11 +96,14 @@ def head(program: Program, blob: str) -> ProgramHead:
 
 
 def golden_fits(golden: Golden, program: Program) -> bool:
-    """Whether the vectors have the program's shapes and dtypes, and all the same count, at least one."""
+    """Whether the vectors have the program's shapes and dtypes, and all the same count, at least one.
+
+    There may be fewer samples: the vectors after them came from none.
+    """
     pairs = [*zip(golden.inputs, program.inputs, strict=False), *zip(golden.outputs, program.outputs, strict=False)]
     counts = {len(array) if array.ndim else 0 for array, _ in pairs}
-    if golden.samples is not None:
-        counts.add(len(golden.samples))
+    if golden.samples is not None and not 0 < len(golden.samples) <= min(counts, default=0):
+        return False
     return (
         len(golden.inputs) == len(program.inputs)
         and len(golden.outputs) == len(program.outputs)

@@ -10,6 +10,8 @@ import msgspec
 from marram.compile.c.generation import Generated, LayerRecord
 from marram.compile.memory import MemoryPlan
 from marram.core.errors import IntegrityError
+from marram.core.graph import Graph
+from marram.core.program import Program
 
 _RECORD = "marram.json"
 _MOST_BYTES = 256 << 20
@@ -24,6 +26,32 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     layers: tuple[LayerRecord, ...]
     plan: MemoryPlan
+
+
+def generated_of(program: Program) -> Generated:
+    """Generated C from the Program that carries it. Its graph has the inputs and outputs only: all that running it takes.
+
+    Raises:
+        IntegrityError: the blob is not an archive that ``pack`` wrote.
+    """
+    sources = unpack(program.blob)
+    tensors = {tensor.name: tensor for tensor in (*program.inputs, *program.outputs)}
+    graph = Graph(
+        name=sources.name,
+        inputs=tuple(tensor.name for tensor in program.inputs),
+        outputs=tuple(tensor.name for tensor in program.outputs),
+        tensors=tensors,
+        constants={},
+        nodes=(),
+    )
+    return Generated(
+        name=sources.name,
+        family=sources.family,
+        graph=graph,
+        files=sources.files,
+        layers=sources.layers,
+        plan=sources.plan,
+    )
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 import numpy as np
 
 from marram.compile.c.place import ConstantArray
+from marram.core.codec import digest
 from marram.core.errors import InternalError
 
 _INCLUDE = re.compile(r'^#include "([^"]+)"\s*$', re.MULTILINE)
@@ -19,6 +22,19 @@ _PER_LINE = 96
 def kernel_text(path: str) -> str:
     """A kernel header of ``marram/firmware/kernels``, by its path there."""
     return (files("marram") / "firmware" / "kernels" / path).read_text(encoding="ascii")
+
+
+def kernels_digest() -> str:
+    """Digest of every kernel header: what else decides what is generated than the Graph and the target."""
+
+    def texts(folder: Traversable, place: str) -> Iterator[tuple[str, str]]:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                yield from texts(entry, f"{place}{entry.name}/")
+            else:
+                yield f"{place}{entry.name}", entry.read_text(encoding="ascii")
+
+    return digest(dict(texts(files("marram") / "firmware" / "kernels", "")))
 
 
 def gathered(includes: list[str]) -> str:

@@ -1,0 +1,52 @@
+"""What all targets of a build share, and what is tried for each: values between making, measuring, judging and sealing."""
+
+from __future__ import annotations
+
+import msgspec
+
+from marram._build.gathering import Gathered
+from marram._build.order import Order
+from marram.compile.programs import Precision
+from marram.core.evidence import Verdict
+from marram.core.graph import Graph, OpaqueModel
+from marram.core.program import Program
+from marram.core.recipe import Recipe
+from marram.measure import Measurement
+
+
+class Models(msgspec.Struct, frozen=True, kw_only=True):
+    """What programs are made of: the float and the integer Graph, or a file that is carried as it came."""
+
+    exact: Graph | None
+    integer: Graph | None
+    opaque: OpaqueModel | None
+    recipe: Recipe | None
+
+    def of(self, precision: Precision) -> Graph | OpaqueModel | None:
+        """The model of a precision, None if there is none."""
+        return self.opaque or (self.integer if precision == "int8" else self.exact)
+
+    def graph_of(self, program: Program) -> Graph | None:
+        """The Graph that a program was made from; None for an opaque model."""
+        return None if self.opaque else self.integer if program.precision == "int8" else self.exact
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """A program with what was measured of it and how it was judged."""
+
+    program: Program
+    measurement: Measurement
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether every promise and budget was measured and holds."""
+        return all(verdict.kept is True for verdict in self.verdicts)
+
+
+class Shipping(msgspec.Struct, frozen=True, kw_only=True):
+    """What all targets of a build share when their programs are made: the order, the data, the models."""
+
+    order: Order
+    gathered: Gathered
+    models: Models
