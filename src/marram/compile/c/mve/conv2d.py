@@ -35,7 +35,7 @@ def conv2d(place: Place) -> Routine:
     need_right_shifts(place, by)
     weights = weights.reshape(len(weights), sizes.kernel_height, sizes.kernel_width, -1).transpose(0, 2, 1, 3)
     weights = weights.reshape(len(weights), -1)
-    inner, call = _call(sizes)
+    inner, ranges = _inner(sizes)
     chunk = _BLOCK if place.lean else _BLOCK * _FAST_BLOCKS
     chunk = min(chunk, -(-inner.out_width // _BLOCK) * _BLOCK)
     columns = (min(chunk, inner.out_width) - 1) * inner.stride_x + inner.kernel_width
@@ -44,7 +44,8 @@ def conv2d(place: Place) -> Routine:
     return Routine(
         includes=("mve/conv2d.h",),
         body=f"static const marram_mve_conv conv = {{{window_literal(inner)}, {layer_literal(by, weights.shape[1])}, "
-        f"marram_mve_product_{mode_of(by)}, {site.zero_point(site.input(0))}, {chunk}}};\n{call}",
+        f"{site.zero_point(site.input(0))}, {chunk}}};\n"
+        f"marram_mve_conv2d_{mode_of(by)}(&conv, x0, y0, {ranges}, (int8_t *)scratch);",
         constants=(product_weights(weights), channel_groups(by)),
         scratch_bytes=columns * inner.kernel_height * inner.in_channels + 16,
         windows=(sizes.rows,),
@@ -54,19 +55,23 @@ def conv2d(place: Place) -> Routine:
     )
 
 
-def _call(sizes: Geometry) -> tuple[Geometry, str]:
-    """The sizes that the kernel works with, and its call. Where rows follow each other in memory they are made as one."""
-    if sizes.whole and sizes.out_width == sizes.in_width == sizes.kernel_width == 1 and sizes.dilation_y == 1:
+def _inner(sizes: Geometry) -> tuple[Geometry, str]:
+    """The sizes that the kernel works with, and which rows and pixels of them it makes.
+
+    Where rows follow each other in memory they are made as one: sequences, and pointwise convolutions.
+    """
+    narrow = sizes.out_width == sizes.in_width == sizes.kernel_width == 1 and sizes.pad_left == 0
+    if sizes.whole and narrow and sizes.dilation_y == 1:
         turned = {"in_height": 1, "in_rows": 1, "out_height": 1, "out_rows": 1, "kernel_height": 1, "stride_y": 1, "pad_top": 0}
         turned |= {"in_width": sizes.in_height, "out_width": sizes.out_height, "kernel_width": sizes.kernel_height}
         turned |= {"stride_x": sizes.stride_y, "pad_left": sizes.pad_top}
         inner = msgspec.structs.replace(sizes, **turned)
-        return inner, "marram_mve_conv2d_row(&conv, x0, y0, 0, row_begin, row_end, (int8_t *)scratch);"
+        return inner, "0, 1, row_begin, row_end"
     pointwise = sizes.kernel_height == sizes.kernel_width == sizes.stride_x == sizes.stride_y == 1
     if sizes.whole and pointwise and sizes.out_width == sizes.in_width and sizes.out_height == sizes.in_height:
         size = sizes.in_height * sizes.in_width
         flat = {"in_height": 1, "in_rows": 1, "out_height": 1, "out_rows": 1, "in_width": size, "out_width": size}
         width = sizes.out_width
         inner = msgspec.structs.replace(sizes, **flat)
-        return inner, (f"marram_mve_conv2d_row(&conv, x0, y0, 0, row_begin * {width}, row_end * {width}, (int8_t *)scratch);")
-    return sizes, "marram_mve_conv2d(&conv, x0, y0, row_begin, row_end, (int8_t *)scratch);"
+        return inner, f"0, 1, row_begin * {width}, row_end * {width}"
+    return sizes, f"row_begin, row_end, 0, {sizes.out_width}"

@@ -35,9 +35,9 @@ def depthwise_conv2d(place: Place) -> Routine:
     in_place = pair and (sizes.in_height, sizes.in_width) == (sizes.out_height, sizes.out_width) and sizes.pad_top == 1
     return Routine(
         includes=("mve/depthwise_conv2d.h",),
-        body=f"static const marram_mve_depthwise layer = {{{window_literal(sizes)}, @records@, marram_mve_make_strip_{group}, "
-        f"marram_mve_turns_{shape}, {group}, {int(pair)}, {site.zero_point(site.input(0))}, {by.zero_point}, {by.low}, "
-        f"{by.high}}};\nmarram_mve_depthwise_conv2d(&layer, x0, y0, row_begin, row_end, (int8_t *)scratch);",
+        body=f"static const marram_mve_depthwise layer = {{{window_literal(sizes)}, @records@, "
+        f"{site.zero_point(site.input(0))}, {by.zero_point}, {by.low}, {by.high}}};\n"
+        f"marram_mve_depthwise_conv2d_{shape}(&layer, x0, y0, row_begin, row_end, (int8_t *)scratch);",
         constants=(ConstantArray(name="records", c_type="int32_t", values=_records(weights, by, 3 if pair else _MOST)),),
         scratch_bytes=_scratch_bytes(sizes, group, pair=pair),
         windows=(sizes.rows,),

@@ -244,42 +244,14 @@ MARRAM_INLINE void marram_mve_make_turns(marram_mve_turns *turns, int group, int
 #endif
 }
 
-#define MARRAM_MVE_STRIP_OF(GROUP)                                                         \
-    MARRAM_MVE_SHARED void marram_mve_make_strip_##GROUP(const marram_mve_strip *strip)    \
-    {                                                                                      \
-        marram_mve_make_strip(strip, GROUP);                                               \
-    }
-MARRAM_MVE_STRIP_OF(8)
-MARRAM_MVE_STRIP_OF(16)
-
-/* marram_mve_turns_<channels at a time>_<mode>_<pairs of rows or not>_<stride of columns> */
-#define MARRAM_MVE_TURNS_FOR(GROUP, MODE, PAIR, STRIDE)                                                        \
-    MARRAM_MVE_SHARED void marram_mve_turns_##GROUP##_##MODE##_##PAIR##_##STRIDE(marram_mve_turns *turns)      \
-    {                                                                                                          \
-        marram_mve_make_turns(turns, GROUP, MODE, PAIR, STRIDE);                                               \
-    }
-#define MARRAM_MVE_TURNS_IN(MODE)       \
-    MARRAM_MVE_TURNS_FOR(8, MODE, 1, 1) \
-    MARRAM_MVE_TURNS_FOR(8, MODE, 0, 1) \
-    MARRAM_MVE_TURNS_FOR(8, MODE, 0, 2) \
-    MARRAM_MVE_TURNS_FOR(16, MODE, 1, 1) \
-    MARRAM_MVE_TURNS_FOR(16, MODE, 0, 1) \
-    MARRAM_MVE_TURNS_FOR(16, MODE, 0, 2)
-MARRAM_MVE_TURNS_IN(0)
-MARRAM_MVE_TURNS_IN(1)
-MARRAM_MVE_TURNS_IN(2)
-MARRAM_MVE_TURNS_IN(3)
-
 typedef struct {
     marram_window window;
     const int32_t *records;
-    void (*make_strip)(const marram_mve_strip *strip);
-    void (*make_turns)(marram_mve_turns *turns);
-    int32_t group, pair, zero_in, zero, low, high;
+    int32_t zero_in, zero, low, high;
 } marram_mve_depthwise;
 
 /* The four input rows of a strip whose first window begins at row `top`, from channel c on. */
-MARRAM_INLINE void marram_mve_take_rows(const marram_window *w, const int8_t *x, int top, int8_t *outside,
+MARRAM_MVE_SHARED void marram_mve_take_rows(const marram_window *w, const int8_t *x, int top, int8_t *outside,
                                         marram_mve_strip *strip)
 {
     for (int i = 0; i < 4; i++) {
@@ -291,16 +263,16 @@ MARRAM_INLINE void marram_mve_take_rows(const marram_window *w, const int8_t *x,
 }
 
 /* How the columns of an output row fall into turns: what is left over comes first. */
-MARRAM_INLINE void marram_mve_part(const marram_mve_depthwise *layer, marram_mve_turns *turns)
+MARRAM_INLINE void marram_mve_part(const marram_mve_depthwise *layer, marram_mve_turns *turns, int group, int pair)
 {
     const marram_window *w = &layer->window;
-    const int each = layer->pair ? 2 : 4, left = w->out_width & (each - 1), whole = w->out_width / each;
-    turns->lanes_first = layer->pair || left == 0 ? 4 : left;
+    const int each = pair ? 2 : 4, left = w->out_width & (each - 1), whole = w->out_width / each;
+    turns->lanes_first = pair || left == 0 ? 4 : left;
     turns->first = left ? 1 : whole;
     turns->rest = left ? whole : 0;
     turns->y_step = each * w->in_channels;
     turns->y_back = (each - left) * w->in_channels;
-    turns->strip_back = (each - left) * w->stride_x * layer->group * 4;
+    turns->strip_back = (each - left) * w->stride_x * group * 4;
     turns->zero = layer->zero;
     turns->low = layer->low;
     turns->high = layer->high;
@@ -308,18 +280,18 @@ MARRAM_INLINE void marram_mve_part(const marram_mve_depthwise *layer, marram_mve
 
 /* Rows [row_begin, row_end). Scratch: 16 bytes; with pairs of rows `group` bytes for each column of the input, up to a multiple
  * of 16; the strip. With pairs of rows y may be x, for all rows. */
-MARRAM_MVE_SHARED void marram_mve_depthwise_conv2d(const marram_mve_depthwise *layer, const int8_t *x, int8_t *y,
-                                                   int row_begin, int row_end, int8_t *scratch)
+MARRAM_INLINE void marram_mve_depthwise_conv2d(const marram_mve_depthwise *layer, const int8_t *x, int8_t *y, int row_begin,
+                                               int row_end, int8_t *scratch, int group, int mode, int pair, int stride)
 {
     const marram_window *w = &layer->window;
-    const int channels = w->in_channels, group = layer->group, pair = layer->pair, column = group * 4;
+    const int channels = w->in_channels, column = group * 4;
     const int in_place = pair && (const int8_t *)y == x;
     int8_t *line = scratch + 16, *columns = line + (pair ? (w->in_width * group + 15) & ~15 : 0);
-    const int wanted = (w->out_width - 1) * w->stride_x + w->kernel_width;
+    const int wanted = (w->out_width - 1) * stride + w->kernel_width;
     const int right = wanted - w->pad_left - w->in_width;
     marram_mve_strip strip;
     marram_mve_turns turns;
-    marram_mve_part(layer, &turns);
+    marram_mve_part(layer, &turns, group, pair);
     turns.strip = columns;
     strip.save = in_place ? line : NULL;
     strip.out = columns + w->pad_left * column;
@@ -337,7 +309,7 @@ MARRAM_MVE_SHARED void marram_mve_depthwise_conv2d(const marram_mve_depthwise *l
                 strip.step[0] = group;
             }
             marram_mve_fill(layer->zero_in, columns, 0, w->pad_left * column, w->pad_left > 0);
-            layer->make_strip(&strip);
+            marram_mve_make_strip(&strip, group);
             marram_mve_fill(layer->zero_in, columns + (wanted - right) * column, 0, right * column, right > 0);
 
             turns.y = y + c + marram_row(oy, w->out_rows, w->out_height, w->out_width * channels);
@@ -346,15 +318,34 @@ MARRAM_MVE_SHARED void marram_mve_depthwise_conv2d(const marram_mve_depthwise *l
                 below = y + c + marram_row(oy + 1, w->out_rows, w->out_height, w->out_width * channels) - turns.y;
             }
             for (int i = 0; i < 4; i++) {
-                const int before = i * column - (pair ? 2 : w->stride_x) * column;
+                const int before = i * column - (pair ? 2 : stride) * column;
                 turns.gather[i] = (uint32_t)(uintptr_t)columns + (uint32_t)before;
                 turns.scatter[i] = (uint32_t)((pair ? i & 1 : i) * channels) + (i > 1 ? (uint32_t)below : 0u);
             }
             turns.shift = below != 0 ? 8 : 0;
             turns.channels4 = strip.lanes * 4;
             turns.records = layer->records + 1 + c * (pair ? 6 : 7);
-            layer->make_turns(&turns);
+            marram_mve_make_turns(&turns, group, mode, pair, stride);
         }
     }
 }
+
+/* marram_mve_depthwise_conv2d_<channels at a time>_<mode>_<pairs of rows or not>_<stride of columns> */
+#define MARRAM_MVE_DEPTHWISE(GROUP, MODE, PAIR, STRIDE)                                                                  \
+    MARRAM_MVE_SHARED void marram_mve_depthwise_conv2d_##GROUP##_##MODE##_##PAIR##_##STRIDE(                             \
+        const marram_mve_depthwise *layer, const int8_t *x, int8_t *y, int row_begin, int row_end, int8_t *scratch)      \
+    {                                                                                                                    \
+        marram_mve_depthwise_conv2d(layer, x, y, row_begin, row_end, scratch, GROUP, MODE, PAIR, STRIDE);                \
+    }
+#define MARRAM_MVE_DEPTHWISES(MODE)      \
+    MARRAM_MVE_DEPTHWISE(8, MODE, 1, 1)  \
+    MARRAM_MVE_DEPTHWISE(8, MODE, 0, 1)  \
+    MARRAM_MVE_DEPTHWISE(8, MODE, 0, 2)  \
+    MARRAM_MVE_DEPTHWISE(16, MODE, 1, 1) \
+    MARRAM_MVE_DEPTHWISE(16, MODE, 0, 1) \
+    MARRAM_MVE_DEPTHWISE(16, MODE, 0, 2)
+MARRAM_MVE_DEPTHWISES(0)
+MARRAM_MVE_DEPTHWISES(1)
+MARRAM_MVE_DEPTHWISES(2)
+MARRAM_MVE_DEPTHWISES(3)
 #endif

@@ -174,8 +174,6 @@ MARRAM_INLINE void marram_mve_product(const marram_mve_layer *layer, const int8_
 }
 #endif
 
-typedef void marram_mve_product_of(const marram_mve_layer *layer, const int8_t *x, int stride, int8_t *y, int pixels);
-
 #define MARRAM_MVE_PRODUCT(MODE)                                                                                     \
     MARRAM_MVE_SHARED void marram_mve_product_##MODE(const marram_mve_layer *layer, const int8_t *x, int stride,     \
                                                      int8_t *y, int pixels)                                          \
