@@ -6,6 +6,8 @@ C; all read the same packed constants and give the same bytes.
 
 from __future__ import annotations
 
+from marram.compile.c.host.add import add, sub
+from marram.compile.c.host.average_pool2d import average_pool2d
 from marram.compile.c.host.conv2d import conv2d
 from marram.compile.c.host.dense import dense
 from marram.compile.c.host.depthwise_conv2d import depthwise_conv2d
@@ -16,4 +18,7 @@ MAKERS: dict[type, Maker] = {
     ops.Conv2D: conv2d,
     ops.DepthwiseConv2D: depthwise_conv2d,
     ops.Dense: dense,
+    ops.Add: add,
+    ops.Sub: sub,
+    ops.AveragePool2D: average_pool2d,
 }

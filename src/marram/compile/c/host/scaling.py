@@ -12,6 +12,8 @@ addend; *two-sided* gives the addend the accumulator's sign, because the integer
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 import numpy as np
 
@@ -20,6 +22,7 @@ from marram.core.graph import Array
 
 MOST_EXCEPTIONS = 4
 _NEVER = 2**40
+_NARROW = 20
 _NUDGES = tuple((a, c) for a in range(-4, 5) for c in range(-6, 7))
 
 
@@ -52,29 +55,15 @@ def float_scaling(by: Requantisation, least: Array, greatest: Array) -> FloatSca
     right = -by.shift
     farthest = np.maximum(np.abs(least), np.abs(greatest)).astype(np.float64)
     exact = by.multiplier.astype(np.float64) * 2.0 ** -(31.0 + right)
-    one_sided = by.low == by.zero_point
-    steps = np.arange((1 if one_sided else by.low - by.zero_point + 1), by.high - by.zero_point + 1)
-    if (right < 0).any() or (by.multiplier < 0).any() or not steps.size or (farthest * exact >= 2.0**30).any():
+    if (right < 0).any() or (by.multiplier < 0).any() or by.low >= by.high or (farthest * exact >= 2.0**30).any():
         return None
-    half = np.where(right > 0, 2.0 ** -(right + 1.0), 0.0)
-    fits: dict[tuple[int, int], _Fit] = {}
     alike: list[_Fit] = []
     for channel, kind in enumerate(zip(by.multiplier.tolist(), by.shift.tolist(), strict=True)):
-        if kind not in fits:
-            same = (by.multiplier == kind[0]) & (by.shift == kind[1])
-            stairs = _Stairs(
-                steps=steps + (by.zero_point if one_sided else 0),
-                first=_first_accumulators(*kind, steps),
-                least=int(least[same].min()),
-                greatest=int(greatest[same].max()),
-                one_sided=one_sided,
-            )
-            addend = np.float32(half[channel] + (by.zero_point if one_sided else 0))
-            found = _fitted(stairs, np.float32(exact[channel]), addend)
-            if found is None:
-                return None
-            fits[kind] = found
-        alike.append(fits[kind])
+        same = (by.multiplier == kind[0]) & (by.shift == kind[1])
+        fit = _channel_fit(*kind, int(least[same].min()), int(greatest[same].max()), by.zero_point, by.low, by.high)
+        if fit is None:
+            return None
+        alike.append(fit)
     depth = max(len(fit.exceptions) for fit in alike)
     exceptions = np.full((depth, len(alike)), 2**31 - 1, np.int64)
     corrections = np.zeros((depth, len(alike)), np.int64)
@@ -84,7 +73,7 @@ def float_scaling(by: Requantisation, least: Array, greatest: Array) -> FloatSca
     return FloatScaling(
         factor=np.array([fit.factor for fit in alike], np.float32),
         addend=np.array([fit.addend for fit in alike], np.float32),
-        one_sided=one_sided,
+        one_sided=by.low == by.zero_point,
         exceptions=exceptions,
         corrections=corrections,
     )
@@ -106,12 +95,34 @@ class _Fit(msgspec.Struct, frozen=True, kw_only=True):
     exceptions: tuple[tuple[int, int], ...]
 
 
+@lru_cache(maxsize=1 << 14)
+def _channel_fit(
+    multiplier: int, shift: int, least: int, greatest: int, zero_point: int, low: int, high: int
+) -> _Fit | None:
+    """The float form of the channels that have this multiplier and shift; a pure function, remembered."""
+    one_sided = low == zero_point
+    steps = np.arange(1 if one_sided else low - zero_point + 1, high - zero_point + 1)
+    base = zero_point if one_sided else 0
+    half = 2.0 ** (shift - 1) if shift < 0 else 0.0
+    stairs = _Stairs(
+        steps=steps + base,
+        first=_first_accumulators(multiplier, shift, steps),
+        least=least,
+        greatest=greatest,
+        one_sided=one_sided,
+    )
+    return _fitted(stairs, np.float32(multiplier * 2.0 ** (shift - 31)), np.float32(half + base))
+
+
 def _first_accumulators(multiplier: int, shift: int, steps: Array) -> Array:
     """int64 (steps,): the least accumulator whose integer output, zero point left out, is at least the step.
 
     The shifted product is at least ``step`` where the high product is at least ``high``: halves go away from zero.
     """
     power = 1 << -shift
+    if multiplier and shift >= -_NARROW:
+        exact: Array = -((2**30 - (steps * power - power // 2 + ((steps <= 0) & (shift < 0))) * 2**31) // multiplier)
+        return exact
     if multiplier == 0:
         return np.where(steps > 0, _NEVER, -_NEVER)
     highs = (step * power - power // 2 + (step <= 0 and shift < 0) for step in steps.tolist())

@@ -257,16 +257,16 @@ MARRAM_INLINE void marram_prepare_picture(const marram_picture p, const int8_t *
             memset(to + left + inside, pad, (size_t)right);
             continue;
         }
-        for (int column = 0; column < p.columns; column++) {
-            for (int phase = 0; phase < p.phases; phase++) {
-                uint8_t *pixel = to + phase * part + column * p.channels;
-                const int ix = column * p.phases + phase - p.left;
-                if (ix < 0 || ix >= p.width) {
-                    memset(pixel, pad, (size_t)p.channels);
-                } else {
-                    marram_prepare(pixel, from + ix * p.channels, (size_t)p.channels);
-                }
+        for (int phase = 0; phase < p.phases; phase++) {
+            uint8_t *here = to + phase * part;
+            const int first = marram_least((p.left - phase + p.phases - 1) / p.phases, p.columns);
+            const int past = marram_least((p.width + p.left - phase + p.phases - 1) / p.phases, p.columns);
+            const int8_t *pixel = from + (first * p.phases + phase - p.left) * p.channels;
+            memset(here, pad, (size_t)(first * p.channels));
+            for (int column = first; column < past; column++, pixel += p.phases * p.channels) {
+                marram_prepare(here + column * p.channels, pixel, (size_t)p.channels);
             }
+            memset(here + past * p.channels, pad, (size_t)((p.columns - past) * p.channels));
         }
     }
     memset(to, pad, 64); /* tiles read whole vectors and quads */

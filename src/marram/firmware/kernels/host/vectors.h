@@ -135,6 +135,27 @@ MARRAM_INLINE marram_v32 marram_scale_float(marram_v32 sums, const int32_t *reco
     return result;
 }
 
+MARRAM_INLINE marram_v32 marram_signed_at(const int8_t *x)
+{
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)x));
+}
+
+MARRAM_INLINE marram_v32 marram_added(marram_v32 a, marram_v32 b)
+{
+    return _mm512_add_epi32(a, b);
+}
+
+#define MARRAM_FLOATS 1
+/* round(fma(b, factor_b, fma(a, factor_a, addend))) */
+MARRAM_INLINE marram_v32 marram_mixed(marram_v32 a, marram_v32 b, float factor_a, float factor_b, float addend)
+{
+    const __m512 first = _mm512_fmadd_round_ps(_mm512_cvtepi32_ps(a), _mm512_set1_ps(factor_a), _mm512_set1_ps(addend),
+                                               _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m512 both = _mm512_fmadd_round_ps(_mm512_cvtepi32_ps(b), _mm512_set1_ps(factor_b), first,
+                                              _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    return _mm512_cvt_roundps_epi32(both, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
 /* Saturate, add the zero point, clamp. Lane by lane, so the bytes come back in the order of marram_interleave. */
 MARRAM_INLINE marram_slice marram_packed(const marram_v32 v[4], int zero, int low, int high)
 {
@@ -318,6 +339,23 @@ MARRAM_INLINE marram_v32 marram_scale_float(marram_v32 sums, const int32_t *reco
     return result;
 }
 
+MARRAM_INLINE marram_v32 marram_signed_at(const int8_t *x)
+{
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)x));
+}
+
+MARRAM_INLINE marram_v32 marram_added(marram_v32 a, marram_v32 b)
+{
+    return _mm256_add_epi32(a, b);
+}
+
+#define MARRAM_FLOATS 1
+MARRAM_INLINE marram_v32 marram_mixed(marram_v32 a, marram_v32 b, float factor_a, float factor_b, float addend)
+{
+    const __m256 first = _mm256_fmadd_ps(_mm256_cvtepi32_ps(a), _mm256_set1_ps(factor_a), _mm256_set1_ps(addend));
+    return _mm256_cvtps_epi32(_mm256_fmadd_ps(_mm256_cvtepi32_ps(b), _mm256_set1_ps(factor_b), first));
+}
+
 MARRAM_INLINE marram_slice marram_packed(const marram_v32 v[4], int zero, int low, int high)
 {
     __m256i front = _mm256_packs_epi32(v[0], v[1]), back = _mm256_packs_epi32(v[2], v[3]);
@@ -431,6 +469,25 @@ MARRAM_INLINE marram_v32 marram_scale_integer(marram_v32 sums, const int32_t *re
     return vrshlq_s32(vqaddq_s32(high, vshrq_n_s32(vandq_s32(high, right), 31)), right);
 }
 
+MARRAM_INLINE marram_v32 marram_signed_at(const int8_t *x)
+{
+    int32_t four;
+    memcpy(&four, x, 4);
+    return vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)))));
+}
+
+MARRAM_INLINE marram_v32 marram_added(marram_v32 a, marram_v32 b)
+{
+    return vaddq_s32(a, b);
+}
+
+#define MARRAM_FLOATS 1
+MARRAM_INLINE marram_v32 marram_mixed(marram_v32 a, marram_v32 b, float factor_a, float factor_b, float addend)
+{
+    const float32x4_t first = vfmaq_f32(vdupq_n_f32(addend), vcvtq_f32_s32(a), vdupq_n_f32(factor_a));
+    return vcvtnq_s32_f32(vfmaq_f32(first, vcvtq_f32_s32(b), vdupq_n_f32(factor_b)));
+}
+
 MARRAM_INLINE marram_slice marram_packed(const marram_v32 v[4], int zero, int low, int high)
 {
     const int16x8_t zeros = vdupq_n_s16((int16_t)zero);
@@ -541,6 +598,16 @@ MARRAM_INLINE marram_v32 marram_scale_integer(marram_v32 sums, const int32_t *re
         sums.lane[i] = marram_multiply(sums.lane[i], record[16 * MARRAM_MULTIPLIER + i], record[16 * MARRAM_SHIFT + i]);
     }
     return sums;
+}
+
+MARRAM_INLINE marram_v32 marram_signed_at(const int8_t *x)
+{
+    return (marram_v32){{x[0], x[1], x[2], x[3]}};
+}
+
+MARRAM_INLINE marram_v32 marram_added(marram_v32 a, marram_v32 b)
+{
+    return marram_joined(a, b);
 }
 
 MARRAM_INLINE marram_slice marram_packed(const marram_v32 v[4], int zero, int low, int high)
