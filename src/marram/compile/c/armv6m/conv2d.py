@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from marram.compile.c.armv6m.records import records
+from marram.compile.c.armv7m.records import require_bytes
 from marram.compile.c.place import Place, Routine
 from marram.compile.c.portable.blocks import BlockKernel, block_convolution
 from marram.compile.c.requantisation import requantisation
@@ -17,8 +18,9 @@ def conv2d(place: Place) -> Routine:
     """int8 convolution, any geometry, one group, right shifts only."""
     site = place.site
     op = site.op(Conv2D)
-    if op.groups != 1 or site.input(0).dtype != "int8":
-        raise site.error("only int8 and one group")
+    require_bytes(place)
+    if op.groups != 1:
+        raise site.error("only one group")
     by = requantisation(site, op.activation, channel_axis=0)
     bias, of_channels = records(site, by)
     return block_convolution(place, by, np.concatenate([bias[:, None], of_channels], axis=1).ravel(), _KERNEL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from marram.compile.c.armv6m.records import records
-from marram.compile.c.armv7m.records import grouped
+from marram.compile.c.armv7m.records import grouped, require_bytes
 from marram.compile.c.place import ConstantArray, Place, Routine
 from marram.compile.c.requantisation import requantisation
 from marram.core.operators import Dense
@@ -15,8 +15,7 @@ def dense(place: Place) -> Routine:
     """int8 fully connected layer on the last axis, right shifts only."""
     site = place.site
     op = site.op(Dense)
-    if site.input(0).dtype != "int8":
-        raise site.error("only int8")
+    require_bytes(place)
     weights = site.constant(1)
     outputs, depth = weights.shape
     by = requantisation(site, op.activation, channel_axis=0)

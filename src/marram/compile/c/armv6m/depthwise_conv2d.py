@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from marram.compile.c.armv6m.records import records
+from marram.compile.c.armv7m.records import require_bytes
 from marram.compile.c.place import Place, Routine
 from marram.compile.c.portable.bands import BandKernel, band_depthwise, band_sizes, best_width
 from marram.compile.c.requantisation import requantisation
@@ -14,6 +15,7 @@ from marram.core.operators import DepthwiseConv2D
 def depthwise_conv2d(place: Place) -> Routine:
     """int8 depthwise convolution, 3 x 3, stride 1 or 2, right shifts only."""
     site = place.site
+    require_bytes(place)
     sizes = band_sizes(place)
     by = requantisation(site, site.op(DepthwiseConv2D).activation, channel_axis=3)
     bias, of_channels = records(site, by)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marram.compile.c.armv7m.records import grouped, records
+from marram.compile.c.armv7m.records import grouped, records, require_bytes
 from marram.compile.c.place import Place, Routine
 from marram.compile.c.portable.blocks import BlockKernel, block_convolution
 from marram.compile.c.requantisation import requantisation
@@ -15,7 +15,8 @@ def conv2d(place: Place) -> Routine:
     """int8 convolution, any geometry, one group, right shifts only."""
     site = place.site
     op = site.op(Conv2D)
-    if op.groups != 1 or site.input(0).dtype != "int8":
-        raise site.error("only int8 and one group")
+    require_bytes(place)
+    if op.groups != 1:
+        raise site.error("only one group")
     by = requantisation(site, op.activation, channel_axis=0)
     return block_convolution(place, by, grouped(*records(site, by), 4), _KERNEL)

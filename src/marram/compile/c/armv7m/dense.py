@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marram.compile.c.armv7m.records import grouped, records
+from marram.compile.c.armv7m.records import grouped, records, require_bytes
 from marram.compile.c.place import ConstantArray, Place, Routine
 from marram.compile.c.portable.blocks import interleaved
 from marram.compile.c.requantisation import requantisation
@@ -13,8 +13,7 @@ def dense(place: Place) -> Routine:
     """int8 fully connected layer on the last axis, right shifts only."""
     site = place.site
     op = site.op(Dense)
-    if site.input(0).dtype != "int8":
-        raise site.error("only int8")
+    require_bytes(place)
     weights = site.constant(1)
     outputs, depth = weights.shape
     by = requantisation(site, op.activation, channel_axis=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from marram.compile.c.place import Place
 from marram.compile.c.portable.constancy import constant_channels
 from marram.compile.c.requantisation import INT32_MAX, Requantisation
 from marram.core.graph import Array
@@ -26,6 +27,13 @@ def records(site: Site, by: Requantisation) -> tuple[Array, Array]:
     if (right < 1).any() or (reach >= 2**30).any() or (np.abs(half) + reach >= INT32_MAX).any():
         raise site.error("the requantisation of a channel needs more than one multiplication and a right shift")
     return bias, np.stack([half, multiplier, right], axis=1)
+
+
+def require_bytes(place: Place) -> None:
+    """Refuses a place whose activations are not int8 or whose weights are to be packed."""
+    site = place.site
+    if {site.input(0).dtype, site.output.dtype} != {"int8"} or place.weight_bits != 8:
+        raise site.error("only int8 activations, and weights of 8 bits")
 
 
 def grouped(biases: Array, of_channels: Array, channels: int) -> Array:
