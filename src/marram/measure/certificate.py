@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -73,14 +74,12 @@ def certify(
     host = vectors if on_host is None else vectors.first(on_host)
     with tempfile.TemporaryDirectory(prefix="marram-parity-") as work, ThreadPoolExecutor(max_workers=jobs) as pool:
         base = folder or Path(work)
+        few = vectors.first(on_core)
         tasks: list[Callable[[], Parity]] = []
         for compiler in compilers:
-            tasks.append(lambda compiler=compiler: _library(generated, host, base / f"host-{compiler}", compiler))  # type: ignore[misc]
-            tasks.append(
-                lambda compiler=compiler: _sanitised(generated, host, base / f"sanitised-{compiler}", compiler, time_limit_s)
-            )  # type: ignore[misc]
-        few = vectors.first(on_core)
-        tasks += [lambda core=core: _core(generated, few, base / core, core, time_limit_s) for core in cores]  # type: ignore[misc]
+            tasks.append(partial(_library, generated, host, base / f"host-{compiler}", compiler))
+            tasks.append(partial(_sanitised, generated, host, base / f"sanitised-{compiler}", compiler, time_limit_s))
+        tasks += [partial(_core, generated, few, base / core, core, time_limit_s) for core in cores]
         return tuple(pool.map(lambda task: task(), tasks))
 
 

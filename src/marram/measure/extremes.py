@@ -122,9 +122,9 @@ def _extreme_first(graph: Graph, columns: list[Array]) -> list[int]:
 
     outputs = interpret(graph, columns, observe=observe)
     chosen: dict[int, None] = {}
-    for name in lows:
-        if len(lows[name]) == count:
-            chosen[int(np.argmin(lows[name]))] = None
+    for name, lowest in lows.items():
+        if len(lowest) == count:
+            chosen[int(np.argmin(lowest))] = None
             chosen[int(np.argmax(highs[name]))] = None
     answers = [tuple(array[index].tobytes() for array in outputs) for index in range(count)]
     fresh = {answer: index for index, answer in reversed(list(enumerate(answers)))}

@@ -13,7 +13,7 @@ from marram.compile.c.generation import Generated
 from marram.compile.toolchain.harness import model_digest
 from marram.compile.toolchain.native import SANITISER_SETTINGS
 from marram.core.errors import DeviceError, UserError
-from marram.core.graph import Array
+from marram.core.graph import Array, Tensor
 from marram.measure.wire.device import Device
 from marram.measure.wire.process import ProcessLink
 
@@ -42,12 +42,12 @@ class NativeSession:
         self._inputs = [self._view(f"{name}_input", index, tensor) for index, tensor in enumerate(graph.input_tensors)]
         self._outputs = [self._view(f"{name}_output", index, tensor) for index, tensor in enumerate(graph.output_tensors)]
 
-    def _view(self, function: str, index: int, tensor: object) -> Array:
+    def _view(self, function: str, index: int, tensor: Tensor) -> Array:
         place = getattr(self._library, function)
         place.argtypes, place.restype = (ctypes.c_void_p, ctypes.c_int), ctypes.c_void_p
         offset = place(self._address, index) - self._address
-        size, dtype, shape = tensor.size_bytes, tensor.dtype, tensor.shape  # type: ignore[attr-defined]
-        return self._arena[offset : offset + size].view(dtype).reshape(shape)
+        found: Array = self._arena[offset : offset + tensor.size_bytes].view(tensor.dtype).reshape(tensor.shape)
+        return found
 
     def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """One inference: arrays of the model's input shapes and dtypes in, its outputs out.

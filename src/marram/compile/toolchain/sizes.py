@@ -43,10 +43,7 @@ def forecast(linkage: Linkage, board: Board) -> Sizes:
     if placed != sum(len(linkage.sections(file)) for file in range(len(linkage.files))):
         raise InternalError("an object file has a section that the linker template does not name")
     text_end = _end(board.flash_origin, kept + rows[".text"])
-    data_size = _end(0, rows[".data"])
-    flash_end = text_end
-    if data_size:
-        flash_end = _aligned(text_end, max(section.align for section in rows[".data"])) + data_size
+    flash_end = text_end + _end(0, rows[".data"])  # ld gives the load address no alignment of its own
     ram = board.ram_origin
     for name in (".data", ".bss", ".arena"):
         ram = _end(_aligned(ram, max((section.align for section in rows[name]), default=1)), rows[name])
@@ -81,7 +78,7 @@ def _end(place: int, sections: list[Section]) -> int:
 def measured(image: Elf, board: Board) -> tuple[int, int]:
     """Flash and RAM in bytes of a linked image, stack left out, from the places of its sections.
 
-    The initial values of ``.data`` stand in flash behind all else, at the next place that its alignment allows.
+    The initial values of ``.data`` stand in flash behind all else, as ld has placed them.
     """
     parts = {section.name: section for section in image.sections if section.allocated and section.size}
     flash = max(
