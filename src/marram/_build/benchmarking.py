@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from marram._build.core_benchmarking import CoreBenchResult, bench_core
 from marram.compile import candidates, device
 from marram.core.codec import digest
 from marram.core.errors import UnsupportedOperator, UserError
@@ -55,21 +56,32 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def bench(
-    model: str | Path, *, device_name: str = "host", calls: int = 1000, progress: Progress = lambda _what, _part: None
-) -> BenchResult:
+    model: str | Path,
+    *,
+    device_name: str = "host",
+    calls: int = 1000,
+    arena_kib: float | None = None,
+    progress: Progress = lambda _what, _part: None,
+) -> BenchResult | CoreBenchResult:
     """Measure a model file. Inputs are random, seeded: figures of cost, not of accuracy.
 
     Args:
         model: an ``.onnx`` or ``.tflite`` file.
-        device_name: a profile that is this machine.
-        calls: calls of each runtime.
+        device_name: a profile that is this machine, or a microcontroller, whose core is emulated.
+        calls: calls of each runtime on this machine.
+        arena_kib: for a microcontroller, the most that the arena may hold; the fastest plan if not given.
         progress: told what is being done.
+
+    Returns:
+        A ``CoreBenchResult`` for a microcontroller.
 
     Raises:
         UserError: no such file, or a device that is not this machine.
     """
     path = Path(model)
     target = device(device_name)
+    if target.runtimes == ("c",):
+        return bench_core(_load(path), path, target, arena_kib=arena_kib, progress=progress)
     if not target.here:
         raise UserError(f"{target.name} is not this machine, so nothing can be measured for it", hint="Use --device host.")
     loaded = _load(path)

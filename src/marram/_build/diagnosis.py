@@ -30,6 +30,9 @@ _LIBRARIES = (
     ("matplotlib (report)", "matplotlib", "build"),
 )
 _TOOLS = (
+    ("arm-none-eabi-gcc (C for microcontrollers)", "arm-none-eabi-gcc", "scripts/system-packages mcu"),
+    ("qemu-system-arm (microcontrollers, emulated)", "qemu-system-arm", "scripts/system-packages mcu"),
+    ("gcc (C on this machine)", "gcc", "scripts/system-packages mcu"),
     ("chromium (tests of the report)", "chromium", "apt-get install chromium"),
     ("apt-get (data of the fashion template)", "apt-get", "use a Debian-like machine"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,15 +12,17 @@ import msgspec
 from marram._build.cache import Cache
 from marram._build.gathering import gather
 from marram._build.order import Order
+from marram._build.running import runner_here
 from marram._build.trusting import project_of, trusted_keys
 from marram.bundle import open as open_bundle
-from marram.compile import devices
+from marram.compile import device, devices
+from marram.compile.c.archive import generated_of
 from marram.core.contract import Contract, TargetSection
 from marram.core.contract_file import parse
 from marram.core.errors import IntegrityError
 from marram.core.evidence import Figure, Verdict
 from marram.core.manifest import Bundle
-from marram.core.ports import Progress
+from marram.core.ports import Progress, Runner
 from marram.data.dataset import Dataset
 from marram.measure import (
     Subject,
@@ -35,6 +38,8 @@ from marram.measure import (
     time_calls,
     weigh,
 )
+from marram.measure.c_runners import EmulatedRunner
+from marram.measure.microcontroller import core_figures, emulated_core, on_core
 from marram.runtime import Engine, golden_outputs, preprocess_of, runner
 
 _PROBE = (sys.executable, "-m", "marram.runtime.probe")
@@ -83,11 +88,13 @@ def verify(bundle: str | Path, *, trust: Sequence[str | Path] = (), progress: Pr
         Check(name="signature", result=f"by {', '.join(opened.signers)}"),
         Check(name="contents", result=f"{len(opened.manifest.members)} members as signed"),
     ]
-    with Engine(opened):
-        checks.append(Check(name="golden vectors", result=_golden(opened)))
+    with Engine(opened, runner=runner_here(opened.program)):
+        checks.append(Check(name="golden vectors", result=_golden(opened, runner_here(opened.program))))
     contract = parse(opened.contract, where=f"contract in {path}")
     section = _section(contract, opened, path.stem)
     fresh: tuple[Figure, ...] = ()
+    if opened.program.format == "c":
+        fresh += _on_core(opened, checks, progress)
     if _is_here(opened):
         progress("times and memory", 0.0)
         fresh += _cost(opened, progress)
@@ -104,9 +111,23 @@ def verify(bundle: str | Path, *, trust: Sequence[str | Path] = (), progress: Pr
     return Proof(bundle=str(path), digest=opened.digest, checks=tuple(checks), verdicts=verdicts)
 
 
-def _golden(bundle: Bundle) -> str:
-    """How many golden outputs differ from the reference here; the engine has held them against the sealed tolerance."""
-    session = runner(bundle.program.runtime).open(bundle.program, threads=1)
+def _on_core(bundle: Bundle, checks: list[Check], progress: Progress) -> tuple[Figure, ...]:
+    """Golden vectors and cost of a program in C on the core that is emulated for its device; a check is added."""
+    target = device(bundle.program.target)
+    core = emulated_core(target)
+    progress(f"emulated {core}", 0.0)
+    checks.append(Check(name=f"golden vectors on {core}", result=_golden(bundle, EmulatedRunner(core))))
+    with tempfile.TemporaryDirectory(prefix="marram-verify-") as folder:
+        found = on_core(
+            generated_of(bundle.program), target, Path(folder), inputs=[array[:1] for array in bundle.golden.inputs]
+        )
+    checks.append(Check(name="instructions, RAM and flash", result=f"measured on emulated {core}, now"))
+    return core_figures(found, target)
+
+
+def _golden(bundle: Bundle, runner: Runner) -> str:
+    """How many golden outputs differ from the reference there; the engine has held them against the sealed tolerance."""
+    session = runner.open(bundle.program, threads=1)
     try:
         found = golden_outputs(session, bundle.program, bundle.golden)
     finally:
@@ -158,7 +179,7 @@ def _test_part(bundle: Bundle, path: Path, progress: Progress) -> Dataset | None
 
 
 def _accuracy(bundle: Bundle, test: Dataset, progress: Progress) -> tuple[Figure, ...]:
-    session = runner(bundle.program.runtime).open(bundle.program, threads=1)
+    session = runner_here(bundle.program).open(bundle.program, threads=1)
     try:
         predict = session_predictor(session, bundle.program, preprocess_of(bundle))
         return accuracy_figures(answers(test, predict, progress=progress))

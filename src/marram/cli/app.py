@@ -15,12 +15,13 @@ import typer
 from rich.markup import escape
 
 import marram
-from marram.cli.output import errors, failures, print_json, progress, screen
-from marram.cli.tables import attempt_table, plain_table, verdict_table
+from marram.cli.output import failures, print_json, progress, screen
+from marram.cli.screens import show_bench, show_build, show_compiled, show_core_bench
+from marram.cli.tables import plain_table, verdict_table
 from marram.core.errors import EXIT_BROKEN_PROMISE, EXIT_OK
 
 if TYPE_CHECKING:
-    from marram._build.compiling import CompileResult
+    pass
 
 app = typer.Typer(
     help="Machine learning at the edge, with a contract: build, prove and run models that keep their promises.",
@@ -91,25 +92,8 @@ def build(
     if as_json:
         print_json(result)
     else:
-        _show_build(result)
+        show_build(result)
     raise typer.Exit(EXIT_OK if result.kept else EXIT_BROKEN_PROMISE)
-
-
-def _show_build(result: marram.BuildResult) -> None:
-    folder = Path(result.folder)
-    for target in result.targets:
-        title = f"[bold]{escape(target.name)}[/] ({target.device}: {target.runtime}, {target.precision})"
-        screen.print(verdict_table(target.verdicts, title=title))
-        screen.print()
-        screen.print(attempt_table(target.attempts))
-        screen.print(f"bundle: {escape(str(folder / target.bundle))} ({target.bundle_bytes / 1024:.1f} KiB)\n")
-    for mark in result.marks:
-        screen.print(f"[yellow]note:[/] {escape(mark)}")
-    screen.print(f"report: {escape(str(folder / result.report))}")
-    if result.up_to_date:
-        screen.print("Nothing has changed since the last build, so nothing was done.")
-    broken = sum(verdict.kept is not True for target in result.targets for verdict in target.verdicts)
-    screen.print("[green]All promises are kept.[/]" if result.kept else f"[bold red]{broken} not kept.[/]")
 
 
 @app.command()
@@ -174,32 +158,23 @@ def bench(
     model: Annotated[Path, typer.Argument(help="A .onnx or .tflite file.")],
     *,
     device: Annotated[str, typer.Option(help="A device profile; see marram devices.")] = "host",
-    calls: Annotated[int, typer.Option(min=10, max=1_000_000, help="Calls of each runtime.")] = 1000,
+    calls: Annotated[int, typer.Option(min=10, max=1_000_000, help="Calls of each runtime on this machine.")] = 1000,
+    arena_kib: Annotated[
+        float | None, typer.Option(min=0.01, help="Microcontrollers: the most that the arena may hold.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Latency, memory, size and parity of a model on every runtime of a device, interleaved in one run."""
+    """Cost and parity of a model: on every runtime of this machine, or as C on a microcontroller's emulated core."""
+    from marram._build.core_benchmarking import CoreBenchResult
+
     with failures(as_json=as_json), progress() as report:
-        result = marram.bench(model, device_name=device, calls=calls, progress=report)
+        result = marram.bench(model, device_name=device, calls=calls, arena_kib=arena_kib, progress=report)
     if as_json:
         print_json(result)
-        return
-    headings = ("runtime", "precision", "p50 µs", "p90 µs", "p99 µs", "memory MiB", "size KiB", "differing / outputs")
-    rows = [
-        (
-            row.runtime,
-            row.precision,
-            f"{row.p50_us:.1f}",
-            f"{row.p90_us:.1f}",
-            f"{row.p99_us:.1f}",
-            f"{row.memory_mib:.1f}",
-            f"{row.size_bytes / 1024:.1f}",
-            "-" if row.parity is None else f"{row.parity.differing} / {row.parity.elements}",
-        )
-        for row in result.rows
-    ]
-    screen.print(plain_table(headings, rows, title=f"{result.model} on {result.on}"))
-    for remark in result.remarks:
-        errors.print(f"note: {escape(remark)}")
+    elif isinstance(result, CoreBenchResult):
+        show_core_bench(result)
+    else:
+        show_bench(result)
 
 
 @app.command("compile")
@@ -217,7 +192,7 @@ def compile_(
 
     with failures(as_json=as_json):
         result = compile_model(model, device_name=device, out=out, name=name, arena_kib=arena_kib)
-    _show_compiled(result, as_json=as_json)
+    print_json(result) if as_json else show_compiled(result)
 
 
 @app.command()
@@ -236,26 +211,7 @@ def export(
 
     with failures(as_json=as_json):
         result = write(source, ecosystem=ecosystem, out=out, device_name=device, name=name, trust=tuple(trust or ()))
-    _show_compiled(result, as_json=as_json)
-
-
-def _show_compiled(result: CompileResult, *, as_json: bool) -> None:
-    if as_json:
-        print_json(result)
-        return
-    rows = [
-        (layer.name, layer.node, f"{layer.macs:,}", f"{layer.weight_bytes:,}", f"{layer.scratch_bytes:,}")
-        for layer in result.layers
-    ]
-    title = f"{escape(result.name)} for {result.device}, kernel family {result.family}"
-    screen.print(plain_table(("layer", "node", "MACs", "weights B", "scratch B"), rows, title=title))
-    screen.print(
-        f"arena {result.arena_bytes:,} B of RAM; weights {result.weight_bytes:,} B and tables {result.table_bytes:,} B of flash"
-    )
-    for line in result.explanation:
-        screen.print(escape(line))
-    for file in result.files:
-        screen.print(escape(str(Path(result.folder) / file)), soft_wrap=True)
+    print_json(result) if as_json else show_compiled(result)
 
 
 @app.command()

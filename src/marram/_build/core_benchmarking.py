@@ -1,0 +1,122 @@
+"""``marram bench`` for a microcontroller: a model as C on an emulated core, counted, weighed and held against the reference."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from marram.compile.c.families import family_of
+from marram.compile.c.generation import Generated, generate
+from marram.core.codec import digest
+from marram.core.errors import UserError
+from marram.core.evidence import Figure, LayerCost, Parity
+from marram.core.graph import Graph, OpaqueModel
+from marram.core.ports import Progress
+from marram.core.target import Target
+from marram.measure.certificate import certify, reference_answers
+from marram.measure.extremes import golden_vectors
+from marram.measure.microcontroller import CoreMeasurement, core_figures, core_marks, emulated_core, on_core
+
+_SEED = 0
+
+
+class Sized(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bytes as forecast before linking (for the stack: its bound), and as measured from the image or by painting."""
+
+    predicted: int
+    measured: int
+
+
+class CoreBenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model's cost on one core, for one inference.
+
+    ``ram_bytes`` are static, arena included, without the stack; ``arena_bytes`` is the part that holds inputs, outputs,
+    activations and scratch. ``figures`` has the estimates of time and energy with their intervals.
+    """
+
+    model: str
+    digest: str
+    device: str
+    core: str
+    machine: str
+    family: str
+    instructions: int
+    instructions_per_mac: float
+    macs: int
+    arena_bytes: int
+    ram_bytes: Sized
+    flash_bytes: Sized
+    stack_bytes: Sized
+    weight_bytes: int
+    layers: tuple[LayerCost, ...]
+    by_class: dict[str, int]
+    figures: tuple[Figure, ...]
+    parity: tuple[Parity, ...]
+    remarks: tuple[str, ...]
+
+
+def bench_core(
+    model: Graph | OpaqueModel,
+    path: Path,
+    target: Target,
+    *,
+    vectors: int = 32,
+    arena_kib: float | None = None,
+    progress: Progress = lambda _what, _part: None,
+) -> CoreBenchResult:
+    """Measure a model on the emulated core of a target.
+
+    Args:
+        model: an integer Graph.
+        path: its file.
+        target: a profile with runtime ``c``.
+        vectors: inputs that are held against the reference, on this machine plain and sanitised and on the core.
+        arena_kib: the most that the arena may hold; the fastest plan if not given.
+        progress: told what is being done.
+
+    Raises:
+        UserError: not an integer Graph, or C cannot be made for the target.
+        ToolError: the cross compiler or the emulator is missing or fails.
+        DeviceError: the firmware does not answer.
+    """
+    if isinstance(model, OpaqueModel):
+        names = ", ".join(model.unsupported)
+        raise UserError(f"has operators outside the Graph ({names}), and C is made from a Graph", where=str(path))
+    progress("C", 0.0)
+    limit = None if arena_kib is None else int(arena_kib * 1024)
+    generated = generate(model, family_of(target), name=path.stem, arena_limit_bytes=limit)
+    with tempfile.TemporaryDirectory(prefix="marram-bench-") as folder:
+        progress(f"instructions on emulated {emulated_core(target)}", 0.2)
+        found = on_core(generated, target, Path(folder))
+    progress("parity", 0.4)
+    inputs = golden_vectors(generated.graph, vectors, seed=_SEED)
+    parity = certify(generated, reference_answers(generated, inputs), cores=(emulated_core(target),), on_core=vectors)
+    return _result(path, target, generated, found, parity)
+
+
+def _result(
+    path: Path, target: Target, generated: Generated, found: CoreMeasurement, parity: tuple[Parity, ...]
+) -> CoreBenchResult:
+    return CoreBenchResult(
+        model=str(path),
+        digest=digest(path.read_bytes()),
+        device=target.name,
+        core=found.core,
+        machine=found.machine,
+        family=generated.family,
+        instructions=found.instructions,
+        instructions_per_mac=found.instructions / max(found.macs, 1),
+        macs=found.macs,
+        arena_bytes=found.arena_bytes,
+        ram_bytes=Sized(predicted=found.forecast_ram_bytes, measured=found.ram_bytes),
+        flash_bytes=Sized(predicted=found.forecast_flash_bytes, measured=found.flash_bytes),
+        stack_bytes=Sized(predicted=found.stack_bound_bytes, measured=found.stack_bytes),
+        weight_bytes=sum(layer.weight_bytes for layer in generated.layers),
+        layers=found.layers,
+        by_class=found.by_class,
+        figures=core_figures(found, target),
+        parity=parity,
+        remarks=("Inputs are random or extreme: these are figures of cost, not of accuracy.", *core_marks(target)),
+    )

@@ -1,0 +1,105 @@
+"""What commands show on the screen for people, where they were not asked for JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from marram.cli.output import errors, screen
+from marram.cli.tables import attempt_table, plain_table, verdict_table
+
+if TYPE_CHECKING:
+    from marram._build.benchmarking import BenchResult
+    from marram._build.compiling import CompileResult
+    from marram._build.core_benchmarking import CoreBenchResult, Sized
+    from marram.report.record import BuildResult
+
+
+def show_build(result: BuildResult) -> None:
+    """A build: verdicts, what was tried, bundles, report."""
+    folder = Path(result.folder)
+    for target in result.targets:
+        title = f"[bold]{escape(target.name)}[/] ({target.device}: {target.runtime}, {target.precision})"
+        screen.print(verdict_table(target.verdicts, title=title))
+        screen.print()
+        screen.print(attempt_table(target.attempts))
+        screen.print(f"bundle: {escape(str(folder / target.bundle))} ({target.bundle_bytes / 1024:.1f} KiB)\n")
+    for mark in result.marks:
+        screen.print(f"[yellow]note:[/] {escape(mark)}")
+    screen.print(f"report: {escape(str(folder / result.report))}")
+    if result.up_to_date:
+        screen.print("Nothing has changed since the last build, so nothing was done.")
+    broken = sum(verdict.kept is not True for target in result.targets for verdict in target.verdicts)
+    screen.print("[green]All promises are kept.[/]" if result.kept else f"[bold red]{broken} not kept.[/]")
+
+
+def show_compiled(result: CompileResult) -> None:
+    """What ``marram compile`` or ``marram export`` wrote."""
+    rows = [
+        (layer.name, layer.node, f"{layer.macs:,}", f"{layer.weight_bytes:,}", f"{layer.scratch_bytes:,}")
+        for layer in result.layers
+    ]
+    title = f"{escape(result.name)} for {result.device}, kernel family {result.family}"
+    screen.print(plain_table(("layer", "node", "MACs", "weights B", "scratch B"), rows, title=title))
+    screen.print(
+        f"arena {result.arena_bytes:,} B of RAM; weights {result.weight_bytes:,} B and tables {result.table_bytes:,} B of flash"
+    )
+    for line in result.explanation:
+        screen.print(escape(line))
+    for file in result.files:
+        screen.print(escape(str(Path(result.folder) / file)), soft_wrap=True)
+
+
+def show_bench(result: BenchResult) -> None:
+    """A model on the runtimes of this machine."""
+    headings = ("runtime", "precision", "p50 µs", "p90 µs", "p99 µs", "memory MiB", "size KiB", "differing / outputs")
+    rows = [
+        (
+            row.runtime,
+            row.precision,
+            f"{row.p50_us:.1f}",
+            f"{row.p90_us:.1f}",
+            f"{row.p99_us:.1f}",
+            f"{row.memory_mib:.1f}",
+            f"{row.size_bytes / 1024:.1f}",
+            "-" if row.parity is None else f"{row.parity.differing} / {row.parity.elements}",
+        )
+        for row in result.rows
+    ]
+    screen.print(plain_table(headings, rows, title=f"{result.model} on {result.on}"))
+    for remark in result.remarks:
+        errors.print(f"note: {escape(remark)}")
+
+
+def show_core_bench(result: CoreBenchResult) -> None:
+    """A model as C on an emulated core."""
+    rows = [
+        (
+            row.name,
+            f"{row.macs:,}",
+            f"{row.instructions:,}",
+            f"{row.instructions / row.macs:.2f}" if row.macs else "",
+            f"{100 * row.instructions / max(result.instructions, 1):.1f} %",
+        )
+        for row in result.layers
+    ]
+    title = f"{escape(result.model)} on emulated {result.core} ({result.machine}), kernel family {result.family}"
+    screen.print(plain_table(("layer", "MACs", "instructions", "per MAC", "share"), rows, title=title))
+    per_mac = f"{result.instructions_per_mac:.3f} for each of {result.macs:,} MACs"
+    screen.print(f"instructions {result.instructions:,}: {per_mac}")
+    for name, size in (("RAM", result.ram_bytes), ("flash", result.flash_bytes), ("stack", result.stack_bytes)):
+        screen.print(f"{name} {_sized(size)}")
+    screen.print(f"arena {result.arena_bytes:,} B of the RAM; weights {result.weight_bytes:,} B of the flash")
+    for figure in result.figures:
+        if figure.kind == "estimated" and figure.value is not None:
+            screen.print(f"{figure.name} {figure.value:.0f} {figure.unit} ({figure.low:.0f} to {figure.high:.0f}), estimated")
+    parity = [(row.runtime, str(row.vectors), str(row.elements), str(row.differing)) for row in result.parity]
+    screen.print(plain_table(("parity with the reference", "vectors", "outputs", "differing"), parity))
+    for remark in result.remarks:
+        errors.print(f"note: {escape(remark)}")
+
+
+def _sized(size: Sized) -> str:
+    return f"{size.measured:,} B measured, {size.predicted:,} B predicted"
