@@ -13,6 +13,7 @@ from marram.compile.memory.units import Unit, Units
 _STEP = 0.97
 """From one point of the front to the next, memory shrinks at least by this factor: finer ones are not worth the search."""
 _NEVER = 1 << 62
+_ATTEMPTS = 4
 
 
 def plan_memory(problem: Problem, *, budget_bytes: int | None = None) -> MemoryPlan:
@@ -25,13 +26,20 @@ def plan_memory(problem: Problem, *, budget_bytes: int | None = None) -> MemoryP
     lives = lives_of(problem)
     units = Units(problem, lives)
     plans = _front(problem, lives, units)
-    if budget_bytes is not None and plans[0].arena_bytes > budget_bytes:
-        plans = _undominated([*plans, *_within(problem, lives, units, budget_bytes)])
     fastest = plans[0]
-    chosen = next((plan for plan in plans if budget_bytes is None or plan.arena_bytes <= budget_bytes), plans[-1])
-    front = tuple((plan.arena_bytes, _extra(plan, fastest)) for plan in plans)
-    done = msgspec.structs.replace(_plan(chosen), front=front, extra_instructions=_extra(chosen, fastest))
-    done = msgspec.structs.replace(done, lower_bound_bytes=largest_live_set(problem, lives))
+    if budget_bytes is None:
+        chosen = _placed(problem, lives, fastest.units, search=True)
+    else:
+        chosen = _fitting(problem, lives, units, plans, budget_bytes)
+    if chosen.units is fastest.units:
+        fastest = chosen
+    plans = _undominated([chosen, *plans])
+    done = msgspec.structs.replace(
+        _plan(chosen),
+        front=tuple((plan.arena_bytes, _extra(plan, fastest)) for plan in plans),
+        extra_instructions=_extra(chosen, fastest),
+        lower_bound_bytes=largest_live_set(problem, lives),
+    )
     return msgspec.structs.replace(done, explanation=explained(problem, done))
 
 
@@ -58,32 +66,43 @@ def _front(problem: Problem, lives: Lives, units: Units) -> list[_Placed]:
         if chain is None:
             failed = max(failed, limit)
             limit = (failed + found[-1].bytes) // 2
-            if found[-1].bytes - failed <= max(failed // 256, 1):
+            if found[-1].bytes - failed <= max(failed // 128, 4):
                 return _undominated(found)
             continue
-        placed = _placed(problem, lives, chain)
+        placed = _placed(problem, lives, chain, search=False)
         found.append(placed)
+        if not chain:
+            return found
         equal = len(found) == 1 or placed.instructions == found[-2].instructions
         limit = placed.bytes - 1 if equal else min(placed.bytes - 1, int(placed.bytes * _STEP))
         if failed:
             limit = (failed + placed.bytes) // 2
-            if placed.bytes - failed <= max(failed // 256, 1):
+            if placed.bytes - failed <= max(failed // 128, 4):
                 return _undominated(found)
 
 
-def _within(problem: Problem, lives: Lives, units: Units, budget: int) -> list[_Placed]:
-    """Plans made for a budget; more than one where placing takes more than the bound had promised."""
-    found: list[_Placed] = []
+def _fitting(problem: Problem, lives: Lives, units: Units, plans: list[_Placed], budget: int) -> _Placed:
+    """The cheapest plan that fits a budget, the smallest where none does.
+
+    First those of the front, then one made for the budget, which may be cheaper than its neighbour on the front.
+    """
+    smallest = min(plans, key=lambda plan: plan.arena_bytes)
     limit = budget
-    for _ in range(4):
+    for _ in range(_ATTEMPTS):
         chain = _chain(problem, units, limit)
         if chain is None:
             break
-        found.append(_placed(problem, lives, chain))
-        if found[-1].arena_bytes <= budget:
-            break
-        limit = min(limit - 1, int(limit * 0.99), found[-1].bytes - 1)
-    return found
+        made = _placed(problem, lives, chain, search=True)
+        if made.arena_bytes <= budget:
+            return made
+        smallest = min(smallest, made, key=lambda plan: plan.arena_bytes)
+        limit = min(int(limit * 0.99), made.bytes - 1)  # placing took more than the bound had promised
+    fitting = [plan for plan in plans if plan.arena_bytes <= budget]
+    return fitting[0] if fitting else _smaller(problem, lives, smallest)
+
+
+def _smaller(problem: Problem, lives: Lives, plan: _Placed) -> _Placed:
+    return min(plan, _placed(problem, lives, plan.units, search=True), key=lambda each: each.arena_bytes)
 
 
 def _undominated(plans: list[_Placed]) -> list[_Placed]:
@@ -119,7 +138,7 @@ def _chain(problem: Problem, units: Units, limit: int) -> tuple[Unit, ...] | Non
     return best[count][1] if best[count] is not None else None  # type: ignore[index]
 
 
-def _placed(problem: Problem, lives: Lives, chain: tuple[Unit, ...]) -> _Placed:
+def _placed(problem: Problem, lives: Lives, chain: tuple[Unit, ...], *, search: bool) -> _Placed:
     values = problem.values
     step_of = [step for step, unit in enumerate(chain) for _ in range(unit.first, unit.past)]
     starts = [0]
@@ -138,7 +157,7 @@ def _placed(problem: Problem, lives: Lives, chain: tuple[Unit, ...]) -> _Placed:
         if max(unit.scratch):
             tasks += [(unit.first + index, size, len(blocks)) for index, size in enumerate(unit.scratch) if size]
             blocks.append(Block(name="", size=max(unit.scratch), first=step, last=step))
-    placement = place(blocks, relations, align=problem.align_bytes)
+    placement = place(blocks, relations, align=problem.align_bytes, search=search)
     slots = [
         Slot(
             name=block.name,
