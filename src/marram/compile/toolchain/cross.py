@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,7 @@ from marram.compile.c.generation import Generated
 from marram.compile.toolchain.boards import Board, boards_of
 from marram.compile.toolchain.commands import call
 from marram.compile.toolchain.elf import Elf, read_archive, read_elf
-from marram.compile.toolchain.harness import runtime_text, write_sources
+from marram.compile.toolchain.harness import RUNTIME_HEADERS, runtime_text, write_sources
 from marram.compile.toolchain.linkage import Linkage, linked
 from marram.compile.toolchain.sizes import Sizes, forecast, measured
 from marram.compile.toolchain.stack import StackBound, read_stack_usage, stack_bound
@@ -25,6 +27,8 @@ _RUNTIME_FLAGS = ("-fno-tree-loop-distribute-patterns",)  # or memcpy's loop bec
 _APPLICATION = ("startup.c", "memory.c", "application.c")
 _HARNESS = ("startup.c", "memory.c", "protocol.c", "main.c")
 SEMIHOSTING, UART = "port_semihosting.c", "port_cmsdk_uart.c"
+_OF_MODEL = ("application.c", "main.c")
+_OF_BOARD = ("startup.c", "memory.c", "protocol.c", SEMIHOSTING, UART)
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +63,11 @@ def compile_model(generated: Generated, board: Board, folder: Path, *, flags: Se
         ToolError: the compiler is missing or refuses the sources.
         UserError: the stack has no bound.
     """
-    runtime = tuple(dict.fromkeys((*_APPLICATION, *_HARNESS, SEMIHOSTING, UART)))
-    write_sources(generated, folder, runtime)
-    uart = (f"-DMARRAM_UART={board.uart:#x}u",) if board.uart else ()
+    write_sources(generated, folder, _OF_MODEL)
     call([COMPILER, *board.flags, *FLAGS, *flags, "-c", f"{generated.name}.c"], folder=folder)
-    call([COMPILER, *board.flags, *FLAGS, *WARNINGS, *_RUNTIME_FLAGS, *uart, "-c", *runtime], folder=folder)
+    call([COMPILER, *board.flags, *FLAGS, *WARNINGS, *_RUNTIME_FLAGS, "-c", *_OF_MODEL], folder=folder)
+    for name, data in _board_objects(board).items():
+        (folder / name).write_bytes(data)
     linkage = _linkage(generated, board, folder)
     return Compiled(
         generated=generated,
@@ -72,6 +76,17 @@ def compile_model(generated: Generated, board: Board, folder: Path, *, flags: Se
         sizes=forecast(linkage, board),
         stack=_stack(generated, linkage, folder),
     )
+
+
+@cache
+def _board_objects(board: Board) -> dict[str, bytes]:
+    """The runtime's files that know nothing of a model, compiled for a board once in this process."""
+    uart = (f"-DMARRAM_UART={board.uart:#x}u",) if board.uart else ()
+    with tempfile.TemporaryDirectory(prefix="marram-runtime-") as work:
+        for name in (*RUNTIME_HEADERS, *_OF_BOARD):
+            (Path(work) / name).write_text(runtime_text(name), encoding="ascii")
+        call([COMPILER, *board.flags, *FLAGS, *WARNINGS, *_RUNTIME_FLAGS, *uart, "-c", *_OF_BOARD], folder=Path(work))
+        return {path.name: path.read_bytes() for path in Path(work).iterdir() if path.suffix in {".o", ".su"}}
 
 
 def compile_for(generated: Generated, core: str, folder: Path, *, flags: Sequence[str] = ()) -> Compiled:

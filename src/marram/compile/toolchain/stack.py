@@ -109,7 +109,7 @@ class _Walk:
         return [
             (key[0], target)
             for key, target in found.items()
-            if key[1:] != (file, symbol.section, symbol.value) and not _returns_into(symbol, target[1])
+            if key[0] == CALL or (key[1:] != (file, symbol.section, symbol.value) and not _returns_into(symbol, target[1]))
         ]
 
     def _pointed(self, file: int) -> list[tuple[int, Symbol]]:
