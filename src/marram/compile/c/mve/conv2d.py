@@ -35,7 +35,7 @@ def conv2d(place: Place) -> Routine:
     need_right_shifts(place, by)
     weights = weights.reshape(len(weights), sizes.kernel_height, sizes.kernel_width, -1).transpose(0, 2, 1, 3)
     weights = weights.reshape(len(weights), -1)
-    inner, ranges = _inner(sizes)
+    inner, row_pixels = _inner(sizes)
     chunk = _BLOCK if place.lean else _BLOCK * _FAST_BLOCKS
     chunk = min(chunk, -(-inner.out_width // _BLOCK) * _BLOCK)
     columns = (min(chunk, inner.out_width) - 1) * inner.stride_x + inner.kernel_width
@@ -44,8 +44,8 @@ def conv2d(place: Place) -> Routine:
     return Routine(
         includes=("mve/conv2d.h",),
         body=f"static const marram_mve_conv conv = {{{window_literal(inner)}, {layer_literal(by, weights.shape[1])}, "
-        f"{site.zero_point(site.input(0))}, {chunk}}};\n"
-        f"marram_mve_conv2d_{mode_of(by)}(&conv, x0, y0, {ranges}, (int8_t *)scratch);",
+        f"{site.zero_point(site.input(0))}, {chunk}, {row_pixels}}};\n"
+        f"marram_mve_conv2d_{mode_of(by)}(&conv, x0, y0, row_begin, row_end, (int8_t *)scratch);",
         constants=(product_weights(weights), channel_groups(by)),
         scratch_bytes=columns * inner.kernel_height * inner.in_channels + 16,
         windows=(sizes.rows,),
@@ -55,8 +55,8 @@ def conv2d(place: Place) -> Routine:
     )
 
 
-def _inner(sizes: Geometry) -> tuple[Geometry, str]:
-    """The sizes that the kernel works with, and which rows and pixels of them it makes.
+def _inner(sizes: Geometry) -> tuple[Geometry, int]:
+    """The sizes that the kernel works with, and how many of its pixels a row is where it is not a row.
 
     Where rows follow each other in memory they are made as one: sequences, and pointwise convolutions.
     """
@@ -66,12 +66,11 @@ def _inner(sizes: Geometry) -> tuple[Geometry, str]:
         turned |= {"in_width": sizes.in_height, "out_width": sizes.out_height, "kernel_width": sizes.kernel_height}
         turned |= {"stride_x": sizes.stride_y, "pad_left": sizes.pad_top}
         inner = msgspec.structs.replace(sizes, **turned)
-        return inner, "0, 1, row_begin, row_end"
+        return inner, 1
     pointwise = sizes.kernel_height == sizes.kernel_width == sizes.stride_x == sizes.stride_y == 1
     if sizes.whole and pointwise and sizes.out_width == sizes.in_width and sizes.out_height == sizes.in_height:
         size = sizes.in_height * sizes.in_width
         flat = {"in_height": 1, "in_rows": 1, "out_height": 1, "out_rows": 1, "in_width": size, "out_width": size}
-        width = sizes.out_width
         inner = msgspec.structs.replace(sizes, **flat)
-        return inner, f"0, 1, row_begin * {width}, row_end * {width}"
-    return sizes, f"row_begin, row_end, 0, {sizes.out_width}"
+        return inner, sizes.out_width
+    return sizes, 0

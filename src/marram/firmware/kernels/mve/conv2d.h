@@ -5,18 +5,21 @@
 #include "mve/product.h"
 
 /* A convolution: its sizes, its weights with depth in the order (column, row, channel) of the window, and how many pixels are
- * made from one filling of the scratch. */
+ * made from one filling of the scratch. Where row_pixels is not 0, the rows of the image are so many pixels long and follow each
+ * other in memory, and the sizes are those of all of them as one row. */
 typedef struct {
     marram_window window;
     marram_mve_layer layer;
-    int32_t zero_in, chunk;
+    int32_t zero_in, chunk, row_pixels;
 } marram_mve_conv;
 
-/* Row ky of the windows of `count` columns from column `left` on, to where it stands in `columns`. */
-MARRAM_MVE_SHARED void marram_mve_take_row(const marram_mve_conv *conv, const int8_t *x, int8_t *columns, int ky, int iy,
-                                           int left, int count)
+/* Row ky of the windows of `pixels` pixels of row oy from ox on, to where it stands in `columns`. */
+MARRAM_MVE_SHARED void marram_mve_take_row(const marram_mve_conv *conv, const int8_t *x, int8_t *columns, int ky, int oy,
+                                           int ox, int pixels)
 {
     const marram_window *w = &conv->window;
+    const int iy = oy * w->stride_y - w->pad_top + ky * w->dilation_y;
+    const int left = ox * w->stride_x - w->pad_left, count = (pixels - 1) * w->stride_x + w->kernel_width;
     const int channels = w->in_channels, column = w->kernel_height * channels;
     int8_t *to = columns + ky * channels;
     int first = left < 0 ? -left : 0;
@@ -35,33 +38,39 @@ MARRAM_MVE_SHARED void marram_mve_take_row(const marram_mve_conv *conv, const in
     marram_mve_fill(conv->zero_in, to + past * column, column, channels, count - past);
 }
 
-/* Rows [row_begin, row_end), of each the pixels [begin, end).
+/* Rows [row_begin, row_end).
  *
- * The columns of the input that they see are laid out in `columns` one after another, kernel_height pixels each, so every
- * window is one stretch of memory and neighbours share what they have in common. */
+ * The columns of the input that a chunk of pixels sees are laid out in `columns` one after another, kernel_height pixels each,
+ * so every window is one stretch of memory and neighbours share what they have in common. */
 MARRAM_INLINE void marram_mve_conv2d(const marram_mve_conv *conv, const int8_t *x, int8_t *y, int row_begin, int row_end,
-                                     int begin, int end, int8_t *columns, int mode)
+                                     int8_t *columns,
+                                     void (*product)(const marram_mve_layer *, const int8_t *, int, int8_t *, int))
 {
     const marram_window *w = &conv->window;
-    for (int oy = row_begin; oy < row_end; oy++) {
-        for (int ox = begin; ox < end; ox += conv->chunk) {
+    int oy = row_begin, ox = 0, end = w->out_width;
+    if (conv->row_pixels != 0) {
+        oy = 0;
+        ox = row_begin * conv->row_pixels;
+        end = row_end * conv->row_pixels;
+        row_end = 1;
+    }
+    for (; oy < row_end; oy++, ox = 0) {
+        for (; ox < end; ox += conv->chunk) {
             const int pixels = end - ox < conv->chunk ? end - ox : conv->chunk;
             for (int ky = 0; ky < w->kernel_height; ky++) {
-                marram_mve_take_row(conv, x, columns, ky, oy * w->stride_y - w->pad_top + ky * w->dilation_y,
-                                    ox * w->stride_x - w->pad_left, (pixels - 1) * w->stride_x + w->kernel_width);
+                marram_mve_take_row(conv, x, columns, ky, oy, ox, pixels);
             }
             int8_t *out = y + marram_row(oy, w->out_rows, w->out_height, w->out_width * w->out_channels);
-            marram_mve_product(&conv->layer, columns, w->stride_x * w->kernel_height * w->in_channels,
-                               out + ox * w->out_channels, pixels, mode);
+            product(&conv->layer, columns, w->stride_x * w->kernel_height * w->in_channels, out + ox * w->out_channels, pixels);
         }
     }
 }
 
 #define MARRAM_MVE_CONV2D(MODE)                                                                                         \
     MARRAM_MVE_SHARED void marram_mve_conv2d_##MODE(const marram_mve_conv *conv, const int8_t *x, int8_t *y,            \
-                                                    int row_begin, int row_end, int begin, int end, int8_t *columns)    \
+                                                    int row_begin, int row_end, int8_t *columns)                        \
     {                                                                                                                   \
-        marram_mve_conv2d(conv, x, y, row_begin, row_end, begin, end, columns, MODE);                                   \
+        marram_mve_conv2d(conv, x, y, row_begin, row_end, columns, marram_mve_product_##MODE);                          \
     }
 MARRAM_MVE_CONV2D(0)
 MARRAM_MVE_CONV2D(1)

@@ -13,6 +13,12 @@
  *
  * records: a word of nothing; then for each channel the weights, a word for each column (3 of them where rows are made in
  * pairs, else 4), its rows from the low byte up; folded bias, multiplier, shift. */
+typedef struct {
+    marram_window window;
+    const int32_t *records;
+    int32_t zero_in, zero, low, high;
+} marram_mve_depthwise;
+
 /* Four rows from which columns are taken, each with the bytes from one column to the next. `save`, if it is not NULL, is
  * row[0] too: a line of input that has been overwritten since. It becomes row[2], which the next strip begins with.
  * The offsets of these two structs stand in the assembly. */
@@ -147,7 +153,7 @@ MARRAM_INLINE void marram_mve_make_strip(const marram_mve_strip *strip, int grou
 
 #define MARRAM_MVE_WEIGHTS_FOUR "vldrw.32 q0, [r0], #16\n\t"
 
-#define MARRAM_MVE_TURNS(WEIGHTS, SUMS, AWAY, LIMIT)                                                     \
+#define MARRAM_MVE_TURNS(WEIGHTS, SUMS, AWAY, LIMIT, SCRATCH)                                                  \
     __asm volatile("ldr r0, [r11, #80]\n\t"                                                              \
                    "vctp.32 r0\n\t"                                                                      \
                    "vldrw.32 q5, [r11, #16]\n\t"                                                         \
@@ -182,17 +188,20 @@ MARRAM_INLINE void marram_mve_make_strip(const marram_mve_strip *strip, int grou
                    :                                                                                     \
                    : "r"(at)                                                                             \
                    : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r12", "lr", "cc",     \
-                     "memory", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7")
+                     "memory", "q0", "q1", "q2", "q3", "q4", "q5", "q6" SCRATCH)
 
+/* Clobbers: only what is used, as a register more is stack. */
+#define MARRAM_MVE_Q0
+#define MARRAM_MVE_Q7 , "q7"
 #define MARRAM_MVE_TURNS_OF(SUMS, WEIGHTS)                                             \
     if (mode == 0) {                                                                   \
-        MARRAM_MVE_TURNS(WEIGHTS, SUMS, "", MARRAM_MVE_NARROW_1);                      \
+        MARRAM_MVE_TURNS(WEIGHTS, SUMS, "", MARRAM_MVE_NARROW_1, MARRAM_MVE_Q0);                      \
     } else if (mode == MARRAM_MVE_SIGNED) {                                            \
-        MARRAM_MVE_TURNS(WEIGHTS, SUMS, MARRAM_MVE_AWAY_1, MARRAM_MVE_NARROW_1);       \
+        MARRAM_MVE_TURNS(WEIGHTS, SUMS, MARRAM_MVE_AWAY_1, MARRAM_MVE_NARROW_1, MARRAM_MVE_Q7);       \
     } else if (mode == MARRAM_MVE_CLAMPED) {                                           \
-        MARRAM_MVE_TURNS(WEIGHTS, SUMS, "", MARRAM_MVE_CLAMP_1);                       \
+        MARRAM_MVE_TURNS(WEIGHTS, SUMS, "", MARRAM_MVE_CLAMP_1, MARRAM_MVE_Q7);                       \
     } else {                                                                           \
-        MARRAM_MVE_TURNS(WEIGHTS, SUMS, MARRAM_MVE_AWAY_1, MARRAM_MVE_CLAMP_1);        \
+        MARRAM_MVE_TURNS(WEIGHTS, SUMS, MARRAM_MVE_AWAY_1, MARRAM_MVE_CLAMP_1, MARRAM_MVE_Q7);        \
     }
 #endif
 
@@ -244,23 +253,40 @@ MARRAM_INLINE void marram_mve_make_turns(marram_mve_turns *turns, int group, int
 #endif
 }
 
-typedef struct {
-    marram_window window;
-    const int32_t *records;
-    int32_t zero_in, zero, low, high;
-} marram_mve_depthwise;
-
-/* The four input rows of a strip whose first window begins at row `top`, from channel c on. */
-MARRAM_MVE_SHARED void marram_mve_take_rows(const marram_window *w, const int8_t *x, int top, int8_t *outside,
-                                        marram_mve_strip *strip)
+/* The strip of output row oy, from channel c on, with what is beside the image. Scratch: 16 bytes of what is above and below
+ * the image; the saved line, if y is to take the place of x; the strip. */
+MARRAM_INLINE void marram_mve_take_strip(const marram_mve_depthwise *layer, const int8_t *x, int oy, int c, int in_place,
+                                         int8_t *scratch, int8_t *columns, int group)
 {
+    const marram_window *w = &layer->window;
+    marram_mve_strip strip;
     for (int i = 0; i < 4; i++) {
-        const int iy = top + i;
+        const int iy = oy * w->stride_y - w->pad_top + i;
         const int inside = iy >= 0 && iy < w->in_height;
-        strip->row[i] = inside ? x + marram_row(iy, w->in_rows, w->in_height, w->in_width * w->in_channels) : outside;
-        strip->step[i] = inside ? w->in_channels : 0;
+        strip.row[i] = inside ? x + marram_row(iy, w->in_rows, w->in_height, w->in_width * w->in_channels) + c : scratch;
+        strip.step[i] = inside ? w->in_channels : 0;
     }
+    strip.save = NULL;
+    if (in_place) {
+        strip.row[0] = strip.save = scratch + 16;
+        strip.step[0] = group;
+    }
+    const int right = (w->out_width - 1) * w->stride_x + w->kernel_width - w->pad_left - w->in_width;
+    strip.out = columns + w->pad_left * group * 4;
+    strip.columns = right < 0 ? w->in_width + right : w->in_width;
+    strip.lanes = w->in_channels - c < group ? w->in_channels - c : group;
+    marram_mve_make_strip(&strip, group);
+    marram_mve_fill(layer->zero_in, columns, 0, w->pad_left * group * 4, w->pad_left > 0);
+    marram_mve_fill(layer->zero_in, strip.out + strip.columns * group * 4, 0, right * group * 4, right > 0);
 }
+#define MARRAM_MVE_TAKE_STRIP(GROUP)                                                                                      \
+    MARRAM_MVE_SHARED void marram_mve_take_strip_##GROUP(const marram_mve_depthwise *layer, const int8_t *x, int oy,      \
+                                                         int c, int in_place, int8_t *scratch, int8_t *columns)           \
+    {                                                                                                                     \
+        marram_mve_take_strip(layer, x, oy, c, in_place, scratch, columns, GROUP);                                        \
+    }
+MARRAM_MVE_TAKE_STRIP(8)
+MARRAM_MVE_TAKE_STRIP(16)
 
 /* How the columns of an output row fall into turns: what is left over comes first. */
 MARRAM_INLINE void marram_mve_part(const marram_mve_depthwise *layer, marram_mve_turns *turns, int group, int pair)
@@ -278,64 +304,71 @@ MARRAM_INLINE void marram_mve_part(const marram_mve_depthwise *layer, marram_mve
     turns->high = layer->high;
 }
 
+/* Row oy of the output, and with `below` bytes from it the next one too, from channel c on. */
+MARRAM_INLINE void marram_mve_finish_strip(const marram_mve_depthwise *layer, int8_t *y, int c, int32_t below,
+                                           const int8_t *columns, int group, int mode, int pair, int stride)
+{
+    const int channels = layer->window.in_channels, column = group * 4;
+    const uint32_t before = (uint32_t)(uintptr_t)columns - (uint32_t)((pair ? 2 : stride) * column);
+    marram_mve_turns turns;
+    marram_mve_part(layer, &turns, group, pair);
+#if MARRAM_MVE
+    vst1q_u32(turns.gather, vaddq_n_u32(vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)column), before));
+#else
+    (void)before;
+#endif
+    turns.scatter[0] = 0;
+    turns.scatter[1] = (uint32_t)channels;
+    turns.scatter[2] = (uint32_t)(pair ? below : 2 * channels);
+    turns.scatter[3] = (uint32_t)((pair ? below : 2 * channels) + channels);
+    turns.shift = below != 0 ? 8 : 0;
+    turns.strip = columns;
+    turns.y = y;
+    turns.channels4 = (channels - c < group ? channels - c : group) * 4;
+    turns.records = layer->records + 1 + c * (pair ? 6 : 7);
+    marram_mve_make_turns(&turns, group, mode, pair, stride);
+}
+
+typedef void marram_mve_strip_taker(const marram_mve_depthwise *, const int8_t *, int, int, int, int8_t *, int8_t *);
+typedef void marram_mve_strip_finisher(const marram_mve_depthwise *, int8_t *, int, int32_t, const int8_t *);
+
 /* Rows [row_begin, row_end). Scratch: 16 bytes; with pairs of rows `group` bytes for each column of the input, up to a multiple
  * of 16; the strip. With pairs of rows y may be x, for all rows. */
 MARRAM_INLINE void marram_mve_depthwise_conv2d(const marram_mve_depthwise *layer, const int8_t *x, int8_t *y, int row_begin,
-                                               int row_end, int8_t *scratch, int group, int mode, int pair, int stride)
+                                               int row_end, int8_t *scratch, int group, int pair,
+                                               marram_mve_strip_taker *take, marram_mve_strip_finisher *finish)
 {
     const marram_window *w = &layer->window;
-    const int channels = w->in_channels, column = group * 4;
     const int in_place = pair && (const int8_t *)y == x;
-    int8_t *line = scratch + 16, *columns = line + (pair ? (w->in_width * group + 15) & ~15 : 0);
-    const int wanted = (w->out_width - 1) * stride + w->kernel_width;
-    const int right = wanted - w->pad_left - w->in_width;
-    marram_mve_strip strip;
-    marram_mve_turns turns;
-    marram_mve_part(layer, &turns, group, pair);
-    turns.strip = columns;
-    strip.save = in_place ? line : NULL;
-    strip.out = columns + w->pad_left * column;
-    strip.columns = right < 0 ? w->in_width + right : w->in_width;
+    int8_t *columns = scratch + 16 + (pair ? (w->in_width * group + 15) & ~15 : 0);
     marram_mve_fill(layer->zero_in, scratch, 0, 16, 1);
-    for (int c = 0; c < channels; c += group) {
-        strip.lanes = channels - c < group ? channels - c : group;
-        if (in_place) {
-            marram_mve_fill(layer->zero_in, line, 0, w->in_width * group, 1);
-        }
+    for (int c = 0; c < w->in_channels; c += group) {
+        marram_mve_fill(layer->zero_in, scratch + 16, 0, w->in_width * group, in_place);
         for (int oy = row_begin; oy < row_end; oy += 1 + pair) {
-            marram_mve_take_rows(w, x + c, oy * w->stride_y - w->pad_top, scratch, &strip);
-            if (in_place) {
-                strip.row[0] = line;
-                strip.step[0] = group;
-            }
-            marram_mve_fill(layer->zero_in, columns, 0, w->pad_left * column, w->pad_left > 0);
-            marram_mve_make_strip(&strip, group);
-            marram_mve_fill(layer->zero_in, columns + (wanted - right) * column, 0, right * column, right > 0);
-
-            turns.y = y + c + marram_row(oy, w->out_rows, w->out_height, w->out_width * channels);
-            ptrdiff_t below = 0;
+            take(layer, x, oy, c, in_place, scratch, columns);
+            const int row_bytes = w->out_width * w->in_channels;
+            int8_t *out = y + marram_row(oy, w->out_rows, w->out_height, row_bytes) + c;
+            int32_t below = 0;
             if (pair && oy + 1 < row_end) {
-                below = y + c + marram_row(oy + 1, w->out_rows, w->out_height, w->out_width * channels) - turns.y;
+                below = (int32_t)(y + marram_row(oy + 1, w->out_rows, w->out_height, row_bytes) + c - out);
             }
-            for (int i = 0; i < 4; i++) {
-                const int before = i * column - (pair ? 2 : stride) * column;
-                turns.gather[i] = (uint32_t)(uintptr_t)columns + (uint32_t)before;
-                turns.scatter[i] = (uint32_t)((pair ? i & 1 : i) * channels) + (i > 1 ? (uint32_t)below : 0u);
-            }
-            turns.shift = below != 0 ? 8 : 0;
-            turns.channels4 = strip.lanes * 4;
-            turns.records = layer->records + 1 + c * (pair ? 6 : 7);
-            marram_mve_make_turns(&turns, group, mode, pair, stride);
+            finish(layer, out, c, below, columns);
         }
     }
 }
 
 /* marram_mve_depthwise_conv2d_<channels at a time>_<mode>_<pairs of rows or not>_<stride of columns> */
 #define MARRAM_MVE_DEPTHWISE(GROUP, MODE, PAIR, STRIDE)                                                                  \
+    MARRAM_MVE_SHARED void marram_mve_finish_strip_##GROUP##_##MODE##_##PAIR##_##STRIDE(                                 \
+        const marram_mve_depthwise *layer, int8_t *y, int c, int32_t below, const int8_t *columns)                       \
+    {                                                                                                                    \
+        marram_mve_finish_strip(layer, y, c, below, columns, GROUP, MODE, PAIR, STRIDE);                                 \
+    }                                                                                                                    \
     MARRAM_MVE_SHARED void marram_mve_depthwise_conv2d_##GROUP##_##MODE##_##PAIR##_##STRIDE(                             \
         const marram_mve_depthwise *layer, const int8_t *x, int8_t *y, int row_begin, int row_end, int8_t *scratch)      \
     {                                                                                                                    \
-        marram_mve_depthwise_conv2d(layer, x, y, row_begin, row_end, scratch, GROUP, MODE, PAIR, STRIDE);                \
+        marram_mve_depthwise_conv2d(layer, x, y, row_begin, row_end, scratch, GROUP, PAIR, marram_mve_take_strip_##GROUP, \
+                                    marram_mve_finish_strip_##GROUP##_##MODE##_##PAIR##_##STRIDE);                       \
     }
 #define MARRAM_MVE_DEPTHWISES(MODE)      \
     MARRAM_MVE_DEPTHWISE(8, MODE, 1, 1)  \

@@ -124,24 +124,29 @@ _Static_assert(sizeof(marram_mve_block) == 56, "offsets in the assembly");
 MARRAM_INLINE void marram_mve_product(const marram_mve_layer *layer, const int8_t *x, int stride, int8_t *y, int pixels,
                                       int mode)
 {
-    const int outputs = layer->outputs;
     marram_mve_block block;
+    block.x[0] = x;
     block.back = (layer->depth + 15) & ~15;
     block.more = (block.back >> 4) - 1;
     block.zero = layer->zero;
     block.low = layer->low;
     block.high = layer->high;
-    for (; pixels > 0; pixels -= 3, x += 3 * stride, y += 3 * outputs) {
-        const int second = pixels > 1, third = pixels > 2;
-        block.x[0] = x;
-        block.x[1] = x + second * stride;
-        block.x[2] = x + third * 2 * stride;
-        block.y[0] = y;
-        block.y[1] = y + second * outputs;
-        block.y[2] = y + third * 2 * outputs;
+    for (; pixels > 0; pixels -= 3) {
+        const int outputs = layer->outputs;
         block.weights = layer->weights;
         block.channels = layer->channels;
         block.left = outputs;
+        block.x[1] = block.x[2] = block.x[0];
+        block.y[0] = block.y[1] = block.y[2] = y;
+        if (pixels > 1) {
+            block.x[1] += stride;
+            block.y[1] += outputs;
+        }
+        if (pixels > 2) {
+            block.x[2] += 2 * stride;
+            block.y[2] += 2 * outputs;
+        }
+        y += 3 * outputs;
         register marram_mve_block *at __asm("r11") = &block;
         if (mode == 0) {
             MARRAM_MVE_OUTPUTS("", MARRAM_MVE_NARROW);
@@ -152,6 +157,7 @@ MARRAM_INLINE void marram_mve_product(const marram_mve_layer *layer, const int8_
         } else {
             MARRAM_MVE_OUTPUTS(MARRAM_MVE_AWAY, MARRAM_MVE_CLAMP);
         }
+        block.x[0] += 3 * stride;
     }
 }
 #else
