@@ -14,7 +14,7 @@ help: ## List these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 $(READY): pyproject.toml constraints.txt scripts/system-packages
-	scripts/system-packages build
+	scripts/system-packages build mcu
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
@@ -30,7 +30,7 @@ test: $(READY) ## All tests but the long campaigns
 	scripts/system-packages browser
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not soak' --shared-data=$(SHARED)
 
-check: $(READY) ## Lint, types, architecture
+check: $(READY) ## Lint, types, architecture, C warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
