@@ -85,10 +85,11 @@ def _definition(sizes: Geometry, packed: _Packed, planes: Planes, away: int, by:
     shape = f"{sizes.in_height}x{sizes.in_width}x{sizes.in_channels}"
     name = f"marram_dsp_depthwise_{shape}_{zlib.crc32((sizes.literal + how).encode()):08x}"
     return name, (
+        f"#ifndef {name.upper()}\n#define {name.upper()}\n"
         f"MARRAM_NOINLINE static void {name}(const int8_t *x, int8_t *y, int row_begin, int row_end, const int32_t *records,\n"
         f"    uint32_t zeros, int32_t base, void *scratch)\n{{\n"
         f"    marram_dsp_depthwise_conv2d({sizes.literal},\n        {how},\n"
-        "        x, y, row_begin, row_end, records, zeros, base, scratch);\n}"
+        "        x, y, row_begin, row_end, records, zeros, base, scratch);\n}\n#endif"
     )
 
 
