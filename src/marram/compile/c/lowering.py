@@ -30,6 +30,7 @@ def lower(graph: Graph) -> Graph:
     work = _without_constants(without_islands(_without_borders(graph)))
     work = _without_pads(_without_dead(work))
     work = with_flat_windows(work)
+    _need_work(work)
     for node in work.nodes:
         for name in (*node.inputs, *node.outputs):
             if name and name not in work.constants and work.tensors[name].dtype not in {"int8", "int16"}:
@@ -39,6 +40,17 @@ def lower(graph: Graph) -> Graph:
                     hint="Quantise the graph first: marram.compress.quantise(graph, ...).",
                 )
     return work
+
+
+def _need_work(graph: Graph) -> None:
+    """Refuses graphs that compute nothing of their inputs, whole or in one of their outputs."""
+    idle = [name for name in graph.outputs if name in graph.constants]
+    if idle or not graph.nodes:
+        raise UserError(
+            f"output {idle[0]} does not depend on any input" if idle else "there is nothing to compute",
+            where=f"graph {graph.name}",
+            hint="Remove such outputs: they are constants of your program.",
+        )
 
 
 def _without_borders(graph: Graph) -> Graph:
