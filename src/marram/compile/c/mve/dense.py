@@ -33,7 +33,7 @@ def dense(place: Place) -> Routine:
     if vectors >= _BLOCK and depth % LANES == 0:
         return Routine(
             includes=("mve/product.h",),
-            body=f"{layer}\nmarram_mve_product_{mode_of(by)}(&layer, x0, {depth}, y0, {vectors});",
+            body=f"{layer}\nmarram_mve_vectors_{mode_of(by)}(&layer, x0, y0, {vectors});",
             constants=(product_weights(weights), channel_groups(by)),
             instructions=vectors * outputs * (depth / 8.0 + 5.0),
         )

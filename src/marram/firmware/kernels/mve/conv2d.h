@@ -13,40 +13,41 @@ typedef struct {
     int32_t zero_in, chunk, row_pixels;
 } marram_mve_conv;
 
-/* Row ky of the windows of `pixels` pixels of row oy from ox on, to where it stands in `columns`. */
-MARRAM_MVE_SHARED void marram_mve_take_row(const marram_mve_conv *conv, const int8_t *x, int8_t *columns, int ky, int oy,
-                                           int ox, int pixels)
+/* The windows of `pixels` pixels of row oy from ox on: the columns of the input that they see, one after another, kernel_height
+ * pixels each. So every window is one stretch of memory, and neighbours share what they have in common. */
+MARRAM_MVE_SHARED void marram_mve_take_columns(const marram_mve_conv *conv, const int8_t *x, int8_t *columns, int oy, int ox,
+                                               int pixels)
 {
     const marram_window *w = &conv->window;
-    const int iy = oy * w->stride_y - w->pad_top + ky * w->dilation_y;
-    const int left = ox * w->stride_x - w->pad_left, count = (pixels - 1) * w->stride_x + w->kernel_width;
     const int channels = w->in_channels, column = w->kernel_height * channels;
-    int8_t *to = columns + ky * channels;
-    int first = left < 0 ? -left : 0;
-    int past = left + count > w->in_width ? w->in_width - left : count;
-    if (iy < 0 || iy >= w->in_height || first >= past) {
-        marram_mve_fill(conv->zero_in, to, column, channels, count);
-        return;
+    const int left = ox * w->stride_x - w->pad_left, count = (pixels - 1) * w->stride_x + w->kernel_width;
+    const int first = left < 0 ? -left : 0;
+    const int past = left + count > w->in_width ? w->in_width - left : count;
+    for (int ky = 0; ky < w->kernel_height; ky++, columns += channels) {
+        const int iy = oy * w->stride_y - w->pad_top + ky * w->dilation_y;
+        if (iy < 0 || iy >= w->in_height || first >= past) {
+            marram_mve_fill(conv->zero_in, columns, column, channels, count);
+            continue;
+        }
+        const int8_t *from = x + marram_row(iy, w->in_rows, w->in_height, w->in_width * channels) + (left + first) * channels;
+        int8_t *to = columns + first * column;
+        if (w->kernel_height == 1) {
+            marram_mve_copy(from, 0, to, 0, (past - first) * channels, 1);
+        } else {
+            marram_mve_copy(from, channels, to, column, channels, past - first);
+        }
+        marram_mve_fill(conv->zero_in, columns, column, channels, first);
+        marram_mve_fill(conv->zero_in, columns + past * column, column, channels, count - past);
     }
-    const int8_t *from = x + marram_row(iy, w->in_rows, w->in_height, w->in_width * channels) + (left + first) * channels;
-    marram_mve_fill(conv->zero_in, to, column, channels, first);
-    if (w->kernel_height == 1) {
-        marram_mve_copy(from, 0, to + first * channels, 0, (past - first) * channels, 1);
-    } else {
-        marram_mve_copy(from, channels, to + first * column, column, channels, past - first);
-    }
-    marram_mve_fill(conv->zero_in, to + past * column, column, channels, count - past);
 }
 
-/* Rows [row_begin, row_end).
- *
- * The columns of the input that a chunk of pixels sees are laid out in `columns` one after another, kernel_height pixels each,
- * so every window is one stretch of memory and neighbours share what they have in common. */
+/* Rows [row_begin, row_end), a chunk of pixels at a time. */
 MARRAM_INLINE void marram_mve_conv2d(const marram_mve_conv *conv, const int8_t *x, int8_t *y, int row_begin, int row_end,
-                                     int8_t *columns,
-                                     void (*product)(const marram_mve_layer *, const int8_t *, int, int8_t *, int))
+                                     int8_t *columns, void (*product)(marram_mve_products *))
 {
     const marram_window *w = &conv->window;
+    marram_mve_products work;
+    work.layer = &conv->layer;
     int oy = row_begin, ox = 0, end = w->out_width;
     if (conv->row_pixels != 0) {
         oy = 0;
@@ -57,11 +58,12 @@ MARRAM_INLINE void marram_mve_conv2d(const marram_mve_conv *conv, const int8_t *
     for (; oy < row_end; oy++, ox = 0) {
         for (; ox < end; ox += conv->chunk) {
             const int pixels = end - ox < conv->chunk ? end - ox : conv->chunk;
-            for (int ky = 0; ky < w->kernel_height; ky++) {
-                marram_mve_take_row(conv, x, columns, ky, oy, ox, pixels);
-            }
-            int8_t *out = y + marram_row(oy, w->out_rows, w->out_height, w->out_width * w->out_channels);
-            product(&conv->layer, columns, w->stride_x * w->kernel_height * w->in_channels, out + ox * w->out_channels, pixels);
+            marram_mve_take_columns(conv, x, columns, oy, ox, pixels);
+            work.x[0] = columns;
+            work.y[0] = y + marram_row(oy, w->out_rows, w->out_height, w->out_width * w->out_channels) + ox * w->out_channels;
+            work.stride = w->stride_x * w->kernel_height * w->in_channels;
+            work.pixels = pixels;
+            product(&work);
         }
     }
 }

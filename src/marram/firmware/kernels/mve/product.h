@@ -2,15 +2,11 @@
 #define MARRAM_MVE_PRODUCT_H
 #include "mve/output.h"
 
-/* Products of `pixels` vectors of `depth` bytes, `stride` bytes apart, with all rows of the weights: (pixels, outputs) to y.
+/* Products of vectors of bytes with all rows of the weights: work that is handed over in memory, as the even registers are
+ * sums, r7 may be a frame pointer, and copies would be stack. The offsets of what comes before `layer` stand in the assembly.
  *
- * weights: for each 4 outputs two halves, outputs 0 and 2, outputs 1 and 3; in a half for each 16 of depth 16 bytes of the one
- * and 16 of the other; zeros after the end. The vectors are read up to the next multiple of 16 of depth.
- * 3 vectors x 2 outputs at a time: 5 loads for 6 VMLADAV of 16 products each, in the 6 even registers that it can sum in.
- * Vectors missing in the last block are stood in for by its first one, which makes the same bytes again. */
-#if MARRAM_MVE
-/* What the loop over the outputs keeps in memory, as the even registers are sums and r7 may be a frame pointer. The offsets
- * stand in the assembly. */
+ * Given: x[0], the first vector; `stride` bytes further the next one; `pixels` of them; y[0], to which (pixels, outputs) go.
+ * Nothing of it is kept. */
 typedef struct {
     const int8_t *x[3];
     const int8_t *weights;
@@ -18,8 +14,16 @@ typedef struct {
     const int32_t *channels;
     int8_t *y[3];
     int32_t left, zero, low, high;
-} marram_mve_block;
-_Static_assert(sizeof(marram_mve_block) == 56, "offsets in the assembly");
+    const marram_mve_layer *layer;
+    int32_t stride, pixels;
+} marram_mve_products;
+
+/* weights: for each 4 outputs two halves, outputs 0 and 2, outputs 1 and 3; in a half for each 16 of depth 16 bytes of the one
+ * and 16 of the other; zeros after the end. The vectors are read up to the next multiple of 16 of depth.
+ * 3 vectors x 2 outputs at a time: 5 loads for 6 VMLADAV of 16 products each, in the 6 even registers that it can sum in.
+ * Vectors missing in the last block are stood in for by its first one, which makes the same bytes again. */
+#if MARRAM_MVE
+_Static_assert(offsetof(marram_mve_products, layer) == 56, "offsets in the assembly");
 
 #define MARRAM_MVE_STEP(SUM)         \
     "vldrb.8 q0, [r1], #16\n\t"      \
@@ -121,33 +125,25 @@ _Static_assert(sizeof(marram_mve_block) == 56, "offsets in the assembly");
                    : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r12", "lr", "cc", "memory", \
                      "q0", "q1", "q2", "q3", "q4", "q5", "q6")
 
-MARRAM_INLINE void marram_mve_product(const marram_mve_layer *layer, const int8_t *x, int stride, int8_t *y, int pixels,
-                                      int mode)
+MARRAM_INLINE void marram_mve_product(marram_mve_products *work, int mode)
 {
-    marram_mve_block block;
-    block.x[0] = x;
-    block.back = (layer->depth + 15) & ~15;
-    block.more = (block.back >> 4) - 1;
-    block.zero = layer->zero;
-    block.low = layer->low;
-    block.high = layer->high;
-    for (; pixels > 0; pixels -= 3) {
-        const int outputs = layer->outputs;
-        block.weights = layer->weights;
-        block.channels = layer->channels;
-        block.left = outputs;
-        block.x[1] = block.x[2] = block.x[0];
-        block.y[0] = block.y[1] = block.y[2] = y;
-        if (pixels > 1) {
-            block.x[1] += stride;
-            block.y[1] += outputs;
-        }
-        if (pixels > 2) {
-            block.x[2] += 2 * stride;
-            block.y[2] += 2 * outputs;
-        }
+    work->back = (work->layer->depth + 15) & ~15;
+    work->more = (work->back >> 4) - 1;
+    work->zero = work->layer->zero;
+    work->low = work->layer->low;
+    work->high = work->layer->high;
+    for (int8_t *y = work->y[0]; work->pixels > 0; work->pixels -= 3) {
+        const int32_t outputs = work->layer->outputs, stride = work->stride, pixels = work->pixels;
+        work->weights = work->layer->weights;
+        work->channels = work->layer->channels;
+        work->left = outputs;
+        work->x[1] = work->x[0] + (pixels > 1 ? stride : 0);
+        work->x[2] = work->x[0] + (pixels > 2 ? 2 * stride : 0);
+        work->y[0] = y;
+        work->y[1] = y + (pixels > 1 ? outputs : 0);
+        work->y[2] = y + (pixels > 2 ? 2 * outputs : 0);
         y += 3 * outputs;
-        register marram_mve_block *at __asm("r11") = &block;
+        register marram_mve_products *at __asm("r11") = work;
         if (mode == 0) {
             MARRAM_MVE_OUTPUTS("", MARRAM_MVE_NARROW);
         } else if (mode == MARRAM_MVE_SIGNED) {
@@ -157,16 +153,18 @@ MARRAM_INLINE void marram_mve_product(const marram_mve_layer *layer, const int8_
         } else {
             MARRAM_MVE_OUTPUTS(MARRAM_MVE_AWAY, MARRAM_MVE_CLAMP);
         }
-        block.x[0] += 3 * stride;
+        work->x[0] += 3 * work->stride;
     }
 }
 #else
-MARRAM_INLINE void marram_mve_product(const marram_mve_layer *layer, const int8_t *x, int stride, int8_t *y, int pixels,
-                                      int mode)
+MARRAM_INLINE void marram_mve_product(marram_mve_products *work, int mode)
 {
     (void)mode;
+    const marram_mve_layer *layer = work->layer;
     const int steps = (layer->depth + 15) >> 4;
-    for (; pixels > 0; pixels--, x += stride) {
+    const int8_t *x = work->x[0];
+    int8_t *y = work->y[0];
+    for (; work->pixels > 0; work->pixels--, x += work->stride) {
         for (int o = 0; o < layer->outputs; o++) {
             const int8_t *weights = layer->weights + (o & ~3) * 16 * steps + (o & 1) * 32 * steps + (o & 2) * 8;
             int32_t sum = 0;
@@ -180,11 +178,22 @@ MARRAM_INLINE void marram_mve_product(const marram_mve_layer *layer, const int8_
 }
 #endif
 
+/* marram_mve_product_<mode>; marram_mve_vectors_<mode>: a fully connected layer on `rows` vectors of a multiple of 16. */
 #define MARRAM_MVE_PRODUCT(MODE)                                                                                     \
-    MARRAM_MVE_SHARED void marram_mve_product_##MODE(const marram_mve_layer *layer, const int8_t *x, int stride,     \
-                                                     int8_t *y, int pixels)                                          \
+    MARRAM_MVE_SHARED void marram_mve_product_##MODE(marram_mve_products *work)                                      \
     {                                                                                                                \
-        marram_mve_product(layer, x, stride, y, pixels, MODE);                                                       \
+        marram_mve_product(work, MODE);                                                                              \
+    }                                                                                                                \
+    MARRAM_MVE_SHARED void marram_mve_vectors_##MODE(const marram_mve_layer *layer, const int8_t *x, int8_t *y,      \
+                                                     int rows)                                                       \
+    {                                                                                                                \
+        marram_mve_products work;                                                                                    \
+        work.x[0] = x;                                                                                               \
+        work.y[0] = y;                                                                                               \
+        work.layer = layer;                                                                                          \
+        work.stride = layer->depth;                                                                                  \
+        work.pixels = rows;                                                                                          \
+        marram_mve_product_##MODE(&work);                                                                            \
     }
 MARRAM_MVE_PRODUCT(0)
 MARRAM_MVE_PRODUCT(1)
