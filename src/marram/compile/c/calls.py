@@ -93,13 +93,14 @@ def _call_text(prefix: str, task: int, routines: tuple[Routine, ...], places: Pl
 
 
 def _rolled_text(name: str, prefix: str, calls: tuple[Call, ...], routines: tuple[Routine, ...], places: Places) -> str:
-    """One function that makes the rows of several layers in turn. Its counters stand on its stack."""
+    """One function that makes the rows of several layers in turn; inlined, as that leaves less on the stack."""
     first, past = min(call.task for call in calls), max(call.task for call in calls) + 1
     shift = (max(call.row_end - call.row_begin for call in calls) - 1).bit_length()
     steps = [(call.task - first) << shift | (call.row_end - call.row_begin - 1) for call in calls]
     kept, begin, end, again = folded(steps)
     entry = "uint8_t" if max(kept) <= 0xFF else "uint16_t"
     mask = (1 << shift) - 1
+    counter_type = "uint8_t" if max(call.row_end for call in calls) <= 0xFF else "uint16_t"
     cases = []
     for task in range(first, past):
         label = f"case {task - first}:" if task + 1 < past else "default:"
@@ -115,17 +116,17 @@ def _rolled_text(name: str, prefix: str, calls: tuple[Call, ...], routines: tupl
         [
             f"/* A step: a layer, counted from {places.found.layers[first].name}, times {1 << shift}, plus its rows less one.",
             f" *{repeated} */" if repeated else " */",
-            f"MARRAM_NOINLINE static void {name}(uint8_t *arena)",
+            f"MARRAM_INLINE void {name}(uint8_t *arena)",
             "{",
             f"    static const {entry} steps[{len(kept)}] = {{{','.join(map(str, kept))}}};",
-            f"    uint16_t done[{past - first}] = {{0}};",
+            f"    {counter_type} done[{past - first}] = {{0}};",
             *counter,
             "    int step = 0;",
             f"    while (step < {len(kept)}) {{",
             f"        const int layer = steps[step] >> {shift};",
             "        const int begin = done[layer];",
             f"        const int end = begin + (steps[step] & {mask}) + 1;" if mask else "        const int end = begin + 1;",
-            "        done[layer] = (uint16_t)end;",
+            f"        done[layer] = ({counter_type})end;",
             "        switch (layer) {",
             *cases,
             "        }",

@@ -117,6 +117,7 @@ def _former(layer: Layer, found: Layers, family: Family):  # type: ignore[no-unt
                 traversal=answer.traversal,
                 block=answer.block,
                 instructions=answer.instructions,
+                call_instructions=answer.call_instructions,
             )
         return made[key]
 

@@ -93,23 +93,31 @@ class Units:
         self._singles: dict[int, tuple[Draft, ...]] = {}
         self._segments: dict[tuple[int, int], Segment | None] = {}
         self._schedules: dict[tuple[int, int, int], tuple[Schedule, int] | None] = {}
+        self._floors: dict[tuple[int, int], int] = {}
+        self._flows: dict[int, Flow | None] = {}
         self._drafts: dict[tuple[int, int, int], Draft | None] = {}
 
     def cheapest(self, first: int, past: int, limit: int) -> Unit | None:
         """The unit of tasks ``[first, past)`` with the fewest instructions within ``limit`` bytes; None where none fits."""
         if past - first == 1:
             return _cheapest(self.single(first), limit)
-        if past - first > _MOST_TASKS or self._segment(first, past) is None:
+        if past - first > _MOST_TASKS or self._segment(first, past) is None or self._floor(first, past) > limit:
             return None
-        drafts = []
+        fitting = []
         for most in _BANDS:
             timed = self._schedule(first, past, most)
             if timed is not None and timed[1] > limit:
                 break
+            fitting.append(most)
+        best: Unit | None = None
+        for most in reversed(fitting):  # more rows in a call: fewer calls, but maybe no room for the faster forms
             draft = self._draft(first, past, most)
-            if draft is not None:
-                drafts.append(draft)
-        return _cheapest(drafts, limit)
+            unit = None if draft is None else draft.unit(limit)
+            if unit is not None and (best is None or unit.instructions < best.instructions):
+                best = unit
+            elif best is not None:
+                break
+        return best
 
     def broken(self, index: int) -> bool:
         """Whether a task makes all its rows at once, so that no segment can contain it."""
@@ -170,6 +178,16 @@ class Units:
         ]
         return bound(blocks, {(position[a], position[b]): least for (a, b), least in relations.items()}, 0)
 
+    def _floor(self, first: int, past: int) -> int:
+        """Bytes that a segment needs at least: rings of one row, outputs all over what dies."""
+        key = (first, past)
+        if key not in self._floors:
+            segment = self._segment(first, past)
+            assert segment is not None
+            pairs = {(dying, leaving): 0 for dying in segment.dying for leaving in segment.leaving}
+            self._floors[key] = self._live_bytes(first, past, dict.fromkeys(segment.inner, 1), pairs)
+        return self._floors[key]
+
     def _schedule(self, first: int, past: int, most: int) -> tuple[Schedule, int] | None:
         """The better of the orders of calls, and the bytes that live meanwhile beside scratch."""
         key = (first, past, most)
@@ -214,6 +232,11 @@ class Units:
         return self._segments[key]
 
     def _flow(self, index: int) -> Flow | None:
+        if index not in self._flows:
+            self._flows[index] = self._flow_of(index)
+        return self._flows[index]
+
+    def _flow_of(self, index: int) -> Flow | None:
         values, task = self.problem.values, self.problem.tasks[index]
         form, output = self.single(index)[0].choices[0][0][0], task.outputs[0]
         if form.windows is None or len(task.outputs) != 1 or values[output].rows == 1:
