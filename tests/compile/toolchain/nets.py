@@ -70,6 +70,12 @@ def generated_for(core: str, side: int = 6) -> Generated:
     return generate(net(side=side), FAMILIES[FAMILY_OF[core]], name="net")
 
 
+@cache
+def plain(side: int = 6) -> Generated:
+    """In portable C, which is quick to compile."""
+    return generate(net(side=side), FAMILIES["portable"], name="net")
+
+
 def spoilt(generated: Generated, statements: str) -> Generated:
     """The same model with statements at the beginning of its invoke."""
     import msgspec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.compile.toolchain.nets import FAMILY_OF, generated_for, spoilt
+from tests.compile.toolchain.nets import FAMILY_OF, generated_for, plain, spoilt
 
 from marram.compile.toolchain.boards import boards, boards_of
 from marram.compile.toolchain.cross import compile_for, compile_model, fits, link_application, link_harness
@@ -57,14 +57,14 @@ def test_odd_sizes_and_alignments_are_forecast_as_well(core, tmp_path):
 
 def test_the_small_board_is_taken_while_it_is_large_enough(tmp_path):
     small, large = boards_of("cortex-m0")
-    assert compile_for(generated_for("cortex-m0"), "cortex-m0", tmp_path / "a").board == small
-    grown = compile_for(generated_for("cortex-m0", 48), "cortex-m0", tmp_path / "b")
+    assert compile_for(plain(), "cortex-m0", tmp_path / "a").board == small
+    grown = compile_for(plain(48), "cortex-m0", tmp_path / "b")
     assert grown.board == large
     assert not fits(msgspec.structs.replace(grown, board=small))
 
 
 def test_a_model_that_fits_on_no_board_is_refused_with_its_needs(tmp_path):
-    large = spoilt(generated_for("cortex-m55"), "    static volatile unsigned char large[524288];\n    large[0] = 1;")
+    large = spoilt(plain(), "    static volatile unsigned char large[524288];\n    large[0] = 1;")
     with pytest.raises(UserError, match="fits on no emulated board") as caught:
         compile_for(large, "cortex-m55", tmp_path)
     assert "of 524288 bytes of RAM" in str(caught.value)

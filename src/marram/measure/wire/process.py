@@ -52,7 +52,7 @@ class ProcessLink:
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
         self._kept = bytearray()
-        self._finalizer = weakref.finalize(self, _end, self._process)
+        self._finalizer = weakref.finalize(self, _end, self._process, self._errors)
 
     def send(self, data: bytes, *, deadline_s: float) -> None:
         """All of it. Raises DeviceError when the process is gone, Silence when it does not read in time."""
@@ -113,7 +113,6 @@ class ProcessLink:
     def close(self) -> None:
         """End the process. Safe to call twice."""
         self._finalizer()
-        self._errors.close()
 
     def _wait(self, stream: int, event: int, deadline_s: float) -> None:
         with selectors.PollSelector() as selector:
@@ -135,9 +134,10 @@ class ProcessLink:
         )
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()
     process.kill()
     process.wait()
+    errors.close()
