@@ -77,57 +77,70 @@ MARRAM_DSP_OPAQUE static void marram_dsp_conv2d(const marram_dsp_conv *c, const 
     }
 }
 
-/* Bytes of one window of an input whose pixels do not come in words. */
-MARRAM_INLINE void marram_dsp_stage(const marram_window w, const int8_t *x, int iy, int ix, int zero_in, int8_t *to)
+/* Bytes of one window that reaches beyond the image or is dilated. */
+MARRAM_INLINE void marram_dsp_stage_border(const marram_window w, const int8_t *x, int iy, int ix, int zero_in, int8_t *to)
 {
     const int pixel = w.in_channels;
-    const int across = ix >= 0 && ix + w.kernel_width <= w.in_width && w.dilation_x == 1;
     for (int ky = 0; ky < w.kernel_height; ky++, iy += w.dilation_y) {
-        if (iy < 0 || iy >= w.in_height) {
-            memset(to, zero_in, (size_t)(w.kernel_width * pixel));
-            to += w.kernel_width * pixel;
-            continue;
-        }
-        const int8_t *const row = x + marram_row(iy, w.in_rows, w.in_height, w.in_width * pixel);
-        if (across) {
-            memcpy(to, row + ix * pixel, (size_t)(w.kernel_width * pixel));
-            to += w.kernel_width * pixel;
-        } else {
-            for (int kx = 0, at = ix; kx < w.kernel_width; kx++, at += w.dilation_x, to += pixel) {
-                if (at < 0 || at >= w.in_width) {
-                    memset(to, zero_in, (size_t)pixel);
-                } else {
-                    memcpy(to, row + at * pixel, (size_t)pixel);
-                }
+        const int there = iy >= 0 && iy < w.in_height;
+        const int8_t *const row = x + (there ? marram_row(iy, w.in_rows, w.in_height, w.in_width * pixel) : 0);
+        for (int kx = 0, at = ix; kx < w.kernel_width; kx++, at += w.dilation_x, to += pixel) {
+            if (there && at >= 0 && at < w.in_width) {
+                memcpy(to, row + at * pixel, (size_t)pixel);
+            } else {
+                memset(to, zero_in, (size_t)pixel);
             }
         }
     }
 }
 
-/* The same for any number of input channels. scratch: 24 + 36 * groups bytes. */
+/* Bytes of one window inside of the image, whose rows are rows of the image. */
+MARRAM_INLINE void marram_dsp_stage(const marram_window w, const int8_t *x, int iy, int ix, int8_t *to)
+{
+    const int pitch = w.in_width * w.in_channels;
+    const int run = w.kernel_width * w.in_channels;
+    const int8_t *from = x + marram_row(iy, w.in_rows, w.in_height, pitch) + ix * w.in_channels;
+    for (int ky = 0; ky < w.kernel_height; ky++, to += run, from += w.dilation_y * pitch) {
+        if (w.in_rows != w.in_height) {
+            from = x + marram_row(iy + ky * w.dilation_y, w.in_rows, w.in_height, pitch) + ix * w.in_channels;
+        }
+        memcpy(to, from, (size_t)run);
+    }
+}
+
+/* Convolution of rows [row_begin, row_end) with any number of input channels. scratch: 24 + 36 * groups bytes. */
 MARRAM_INLINE void marram_dsp_conv2d_staged(const marram_window w, const int8_t *x, int8_t *y, int row_begin, int row_end,
                                             const uint32_t *stream, marram_dsp_tile *tile, int groups, int zero, int zero_in,
                                             uint32_t *scratch)
 {
-    int8_t *const stage = (int8_t *)(scratch + MARRAM_DSP_BEGINNINGS + 6 * groups);
-    int oy = row_begin;
-    int ox = 0;
-    memset(stage, zero_in, (size_t)(12 * groups));
-    while (oy < row_end) {
-        size_t place[3];
-        int count = 0;
-        for (; count < 3 && oy < row_end; count++) {
-            place[count] = marram_row(oy, w.out_rows, w.out_height, w.out_width * w.out_channels) + (size_t)(ox * w.out_channels);
-            marram_dsp_stage(w, x, oy * w.stride_y - w.pad_top, ox * w.stride_x - w.pad_left, zero_in, stage + 4 * groups * count);
-            if (++ox == w.out_width) {
-                ox = 0;
-                oy++;
+    int8_t *const stages = (int8_t *)(scratch + MARRAM_DSP_BEGINNINGS + 6 * groups);
+    const int bottom = w.in_height - (w.kernel_height - 1) * w.dilation_y;
+    const int right = w.in_width - w.kernel_width;
+    int place[3];
+    int iy = row_begin * w.stride_y - w.pad_top;
+    int ix = -w.pad_left;
+    int count = 0;
+    memset(stages, 0, (size_t)(12 * groups));
+    for (int oy = row_begin; oy < row_end; oy++, iy += w.stride_y, ix = -w.pad_left) {
+        const int row = (int)marram_row(oy, w.out_rows, w.out_height, w.out_width * w.out_channels);
+        for (int at = row; at < row + w.out_width * w.out_channels; at += w.out_channels, ix += w.stride_x) {
+            int8_t *const stage = stages + 4 * groups * count;
+            if (iy >= 0 && iy < bottom && ix >= 0 && ix <= right && w.dilation_x == 1) {
+                marram_dsp_stage(w, x, iy, ix, stage);
+            } else {
+                marram_dsp_stage_border(w, x, iy, ix, zero_in, stage);
+            }
+            place[count++] = at;
+            const int last = oy == row_end - 1 && at == row + (w.out_width - 1) * w.out_channels;
+            if (count == 3 || last) {
+                scratch[0] = scratch[1] = scratch[2] = 0;
+                (void)marram_dsp_gather(scratch + MARRAM_DSP_BEGINNINGS, stages, stages + 4 * groups, stages + 8 * groups, groups,
+                                        scratch);
+                marram_dsp_outputs(tile, scratch, stream, y + place[0], w.out_channels, groups,
+                                   count > 1 ? place[1] - place[0] : 0, count > 2 ? place[2] - place[0] : 0, zero);
+                count = 0;
             }
         }
-        scratch[0] = scratch[1] = scratch[2] = 0;
-        (void)marram_dsp_gather(scratch + MARRAM_DSP_BEGINNINGS, stage, stage + 4 * groups, stage + 8 * groups, groups, scratch);
-        marram_dsp_outputs(tile, scratch, stream, y + place[0], w.out_channels, groups,
-                           count > 1 ? (int)(place[1] - place[0]) : 0, count > 2 ? (int)(place[2] - place[0]) : 0, zero);
     }
 }
 #endif

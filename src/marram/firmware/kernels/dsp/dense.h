@@ -110,8 +110,8 @@ MARRAM_INLINE uint32_t marram_dsp_flipped(uint32_t word)
     return (((word & 0x00ff00ffu) << 8) | ((word >> 8) & 0x00ff00ffu)) ^ MARRAM_DSP_FLIP;
 }
 
-MARRAM_INLINE void marram_dsp_quads_plain(const void *x, int raw, const uint32_t *stream, int8_t *y, int groups, int channels,
-                                          int32_t beginning, int zero, int away)
+MARRAM_DSP_OPAQUE static void marram_dsp_quads_plain(const void *x, int raw, const uint32_t *stream, int8_t *y, int groups,
+                                                     int channels, int32_t beginning, int zero, int away)
 {
     for (int channel = 0; channel < channels; channel++) {
         const uint32_t *const quad = stream + (channel & ~3) / 4 * (4 * groups + 9);

@@ -65,10 +65,7 @@ MARRAM_INLINE void marram_dsp_depthwise_group(const marram_window w, const marra
         if (begin != row_begin && again != 0) {
             for (int channel = 0; channel < group; channel++) {
                 int16_t *to = planes + channel * plane;
-                const int16_t *from = to + k.band * w.stride_y * k.pitch;
-                for (const int16_t *last = to + again * k.pitch; to != last; to += 2, from += 2) {
-                    marram_store32(to, marram_load32(from));
-                }
+                marram_dsp_move_down(to, to + k.band * w.stride_y * k.pitch, again * k.pitch / 2);
             }
             row = again;
         }

@@ -2,6 +2,12 @@
 #define MARRAM_DSP_GATHER_H
 #include "dsp/intrinsics.h"
 
+#if MARRAM_DSP
+#define MARRAM_DSP_KEEP_LOOP __asm__ volatile("" : : : "memory")
+#else
+#define MARRAM_DSP_KEEP_LOOP ((void)0)
+#endif
+
 /* Takes channels out of pixels: `count` pixels, `channels` bytes apart, become int16 in a row of a plane of their own. Pairs
  * are stored as aligned words, so `odd` says whether `to` stands at an odd place of its row. */
 MARRAM_INLINE void marram_dsp_gather1(const int8_t *x, int16_t *to, int count, int channels, int odd)
@@ -58,11 +64,40 @@ MARRAM_INLINE void marram_dsp_gather4(const int8_t *x, int16_t *to, int plane, i
     }
 }
 
-/* `words` pairs of one value. */
+/* `words` pairs of one value. The empty statements keep compilers from calling memset for a few words. */
 MARRAM_INLINE void marram_dsp_fill(int16_t *to, int words, uint32_t pair)
 {
-    for (const int16_t *end = to + 2 * words; to != end; to += 2) {
+    for (const int16_t *end = to + 2 * (words & 3); to != end; to += 2) {
         marram_store32(to, pair);
+        MARRAM_DSP_KEEP_LOOP;
     }
+    for (const int16_t *end = to + 2 * (words & ~3); to != end; to += 8) {
+        marram_store32(to, pair);
+        marram_store32(to + 2, pair);
+        marram_store32(to + 4, pair);
+        marram_store32(to + 6, pair);
+        MARRAM_DSP_KEEP_LOOP;
+    }
+}
+
+/* `words` pairs to a lower place; the stretches may overlap. */
+MARRAM_INLINE void marram_dsp_move_down(int16_t *to, const int16_t *from, int words)
+{
+    for (const int16_t *end = to + 2 * (words & 3); to != end; to += 2, from += 2) {
+        marram_store32(to, marram_load32(from));
+        MARRAM_DSP_KEEP_LOOP;
+    }
+#if MARRAM_DSP
+    for (const int16_t *end = to + 2 * (words & ~3); to != end;) {
+        __asm__ volatile("ldmia %1!, {r2, r3, r4, r5}\n\tstmia %0!, {r2, r3, r4, r5}"
+                         : "+r"(to), "+r"(from)
+                         :
+                         : "r2", "r3", "r4", "r5", "memory");
+    }
+#else
+    for (const int16_t *end = to + 2 * (words & ~3); to != end; to += 2, from += 2) {
+        marram_store32(to, marram_load32(from));
+    }
+#endif
 }
 #endif

@@ -93,6 +93,8 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static uint32_t *marram_dsp_gather(uint
     "smlad r11, r1, r6, r11\n"       \
     "smlad r12, r2, r6, r12\n"
 
+#define MARRAM_DSP_TILE_FOUR MARRAM_DSP_TILE_GROUP MARRAM_DSP_TILE_GROUP MARRAM_DSP_TILE_GROUP MARRAM_DSP_TILE_GROUP
+
 /* On the stack: 0 zero, 4 second, 8 third, 12 y, 16 gathered, 20 its end, 24 where the unrolled loop is entered, so that
  * any number of groups runs through it. */
 #define MARRAM_DSP_TILE_BEGIN        \
@@ -109,7 +111,7 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static uint32_t *marram_dsp_gather(uint
     "add lr, r5, #24\n"              \
     "strd r0, lr, [sp, #16]\n"       \
     "rsb r6, r3, #0\n"               \
-    "and r6, r6, #3\n"               \
+    "and r6, r6, #7\n"               \
     "movs r7, #62\n"                 \
     "muls r6, r7, r6\n"              \
     "adr.w r7, 1f\n"                 \
@@ -121,7 +123,7 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static uint32_t *marram_dsp_gather(uint
     "ldmia r3!, {r7-r12}\n"          \
     "ldr pc, [sp, #24]\n"            \
     ".balign 4\n"                    \
-    "1:\n" MARRAM_DSP_TILE_GROUP MARRAM_DSP_TILE_GROUP MARRAM_DSP_TILE_GROUP MARRAM_DSP_TILE_GROUP \
+    "1:\n" MARRAM_DSP_TILE_FOUR MARRAM_DSP_TILE_FOUR \
     "cmp r3, lr\n"                   \
     "bne 1b\n"
 
@@ -188,8 +190,8 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static const uint32_t *marram_dsp_tile_
                      MARRAM_DSP_TILE_STORE_AWAY("r10", "r9", "[lr], #1") MARRAM_DSP_TILE_END);
 }
 #else
-MARRAM_INLINE uint32_t *marram_dsp_gather(uint32_t *to, const int8_t *first, const int8_t *second, const int8_t *third,
-                                          int groups, uint32_t *beginnings)
+MARRAM_DSP_OPAQUE static uint32_t *marram_dsp_gather(uint32_t *to, const int8_t *first, const int8_t *second,
+                                                     const int8_t *third, int groups, uint32_t *beginnings)
 {
     const int8_t *const pixels[3] = {first, second, third};
     for (int group = 0; group < groups; group++, to += 6) {
@@ -218,8 +220,8 @@ MARRAM_INLINE int8_t marram_dsp_output(uint32_t sum, const uint32_t *channel, ui
     return (int8_t)marram_narrow((product + (away ? twice >> 31 : 0)) >> shift, 1);
 }
 
-MARRAM_INLINE const uint32_t *marram_dsp_tile_plain(const uint32_t *gathered, const uint32_t *stream, int8_t *y, int groups,
-                                                    int second, int third, int zero, int away)
+MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_plain(const uint32_t *gathered, const uint32_t *stream, int8_t *y,
+                                                              int groups, int second, int third, int zero, int away)
 {
     const int places[3] = {0, second, third};
     for (;;) {

@@ -26,7 +26,7 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static void marram_dsp_sums(const uint3
                      "pop {r4-r11, pc}\n");
 }
 #else
-MARRAM_INLINE void marram_dsp_sums(const uint32_t *gathered, const uint32_t *stream, uint32_t *sums, int groups)
+MARRAM_DSP_OPAQUE static void marram_dsp_sums(const uint32_t *gathered, const uint32_t *stream, uint32_t *sums, int groups)
 {
     for (int index = 0; index < 6; index++) {
         sums[index] = gathered[index];
