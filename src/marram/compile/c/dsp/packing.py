@@ -1,4 +1,4 @@
-"""Weights and requantisation of int8 layers in the order in which the kernels of ``dsp/tile.h`` and ``dsp/dense.h`` read them."""
+"""Weights and requantisation of int8 layers in the order in which the kernels of ``dsp`` read them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def settled(weights: Array, by: Requantisation) -> tuple[Array, Requantisation]:
 
 def ending_of(by: Requantisation) -> Ending:
     """The cheapest ending that is exact for all inputs of a layer."""
-    if not by.simple or (by.shift > -1).any() or by.low != -128 or by.high != 127:  # noqa: PLR2004
+    if not by.simple or (by.shift > -1).any() or by.low != -128 or by.high != 127:
         return "exact"
     addend = (abs(2 * by.zero_point + 1) << (-by.shift - 1)) + (by.reach * by.multiplier >> 31) + 2
     if (addend > 2**31 - 1).any():
@@ -90,7 +90,7 @@ def packed_pairs(weights: Array, by: Requantisation) -> Packed:
     for index, couple in enumerate(couples):
         chosen = list(couple)
         parts.append(words[chosen].T.ravel())
-        end = _exact(by, bias, chosen, last=index in last) if ending == "exact" else _short(by, bias, chosen, last=index in last)
+        end = (_exact if ending == "exact" else _short)(by, bias, chosen, last=index in last)
         parts.append(np.array(end, np.int64).astype(np.uint32))
     return Packed(stream=np.concatenate(parts), ending=ending, groups=words.shape[1])
 
