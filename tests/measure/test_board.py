@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from tests.compile.toolchain.nets import generated_for, plain
 
 from marram.compile.toolchain.boards import boards
 from marram.compile.toolchain.commands import tool
@@ -17,7 +18,6 @@ from marram.compile.toolchain.cross import UART, compile_model, link_harness
 from marram.core.errors import DeviceError, MissingExtra
 from marram.measure.board import SerialLink, open_board
 from marram.model import interpret
-from tests.compile.toolchain.nets import generated_for, plain
 
 
 @pytest.fixture(params=["mps2-an386", "mps2-an505", "mps3-an547"])
