@@ -1,6 +1,7 @@
 """The memory planner: tasks on values -> one arena. ``plan`` chooses; ``drawing`` shows; ``plan.py`` has the types."""
 
+from marram.compile.memory.drawing import draw_plan
 from marram.compile.memory.plan import Call, Form, MemoryPlan, Problem, Slot, Task, Value
 from marram.compile.memory.planning import plan_memory
 
-__all__ = ["Call", "Form", "MemoryPlan", "Problem", "Slot", "Task", "Value", "plan_memory"]
+__all__ = ["Call", "Form", "MemoryPlan", "Problem", "Slot", "Task", "Value", "draw_plan", "plan_memory"]

@@ -118,8 +118,7 @@ def _traced(problem: Problem, segment: Segment, calls: list[Call]) -> Schedule:
 
 def _follow(problem: Problem, distances: dict[tuple[str, str], int], lowest: dict[str, int], output: str, end: int) -> None:
     """A call writes ``output`` up to row ``end`` while rows from ``lowest`` on are still to be read."""
-    for pair in distances:
-        dying, leaving = pair
+    for (dying, leaving), known in distances.items():
         if leaving == output and lowest[dying] < problem.values[dying].rows:
             ahead = end * problem.values[output].row_bytes - lowest[dying] * problem.values[dying].row_bytes
-            distances[pair] = max(distances[pair], ahead)
+            distances[dying, leaving] = max(known, ahead)
