@@ -6,6 +6,7 @@ import msgspec
 
 from marram.compile.c.geometry import Geometry, geometry
 from marram.compile.c.mve.packing import (
+    STATE_BYTES,
     channel_groups,
     layer_literal,
     mode_of,
@@ -45,9 +46,10 @@ def conv2d(place: Place) -> Routine:
         includes=("mve/conv2d.h",),
         body=f"static const marram_mve_conv conv = {{{window_literal(inner)}, {layer_literal(by, weights.shape[1])}, "
         f"{site.zero_point(site.input(0))}, {chunk}, {row_pixels}}};\n"
-        f"marram_mve_conv2d_{mode_of(by)}(&conv, x0, y0, row_begin, row_end, (int8_t *)scratch);",
+        f"marram_mve_begin(scratch, &conv);\n"
+        f"marram_mve_conv2d_{mode_of(by)}(x0, y0, row_begin, row_end, scratch);",
         constants=(product_weights(weights), channel_groups(by)),
-        scratch_bytes=columns * inner.kernel_height * inner.in_channels + 16,
+        scratch_bytes=STATE_BYTES + columns * inner.kernel_height * inner.in_channels + 16,
         windows=(sizes.rows,),
         columns=(sizes.columns,),
         traversal="pixels",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from marram.compile.c.geometry import Geometry, geometry
-from marram.compile.c.mve.packing import mode_of, need_right_shifts, window_literal
+from marram.compile.c.mve.packing import STATE_BYTES, mode_of, need_right_shifts, window_literal
 from marram.compile.c.place import ConstantArray, Place, Routine
 from marram.compile.c.requantisation import Requantisation, requantisation
 from marram.core.graph import Array
@@ -37,7 +37,8 @@ def depthwise_conv2d(place: Place) -> Routine:
         includes=("mve/depthwise_conv2d.h",),
         body=f"static const marram_mve_depthwise layer = {{{window_literal(sizes)}, @records@, "
         f"{site.zero_point(site.input(0))}, {by.zero_point}, {by.low}, {by.high}}};\n"
-        f"marram_mve_depthwise_conv2d_{shape}(&layer, x0, y0, row_begin, row_end, (int8_t *)scratch);",
+        f"marram_mve_begin(scratch, &layer);\n"
+        f"marram_mve_depthwise_conv2d_{shape}(x0, y0, row_begin, row_end, scratch);",
         constants=(ConstantArray(name="records", c_type="int32_t", values=_records(weights, by, 3 if pair else _MOST)),),
         scratch_bytes=_scratch_bytes(sizes, group, pair=pair),
         windows=(sizes.rows,),
@@ -61,7 +62,7 @@ def _scratch_bytes(sizes: Geometry, group: int, *, pair: bool) -> int:
     columns = max((sizes.out_width - 1) * sizes.stride_x, 0 if pair else 3 * sizes.stride_x) + _MOST
     columns = max(columns, sizes.pad_left + sizes.in_width)
     line = -(-sizes.in_width * group // 16) * 16 if pair else 0
-    return 16 + line + columns * group * 4 + (64 - group * 4)
+    return STATE_BYTES + 16 + line + columns * group * 4 + (64 - group * 4)
 
 
 def _instructions(sizes: Geometry, group: int, *, pair: bool) -> float:

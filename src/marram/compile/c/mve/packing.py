@@ -10,6 +10,9 @@ from marram.compile.c.requantisation import Requantisation
 from marram.core.graph import Array
 
 LANES = 16
+STATE_BYTES = 128
+"""What the scratch of a convolution begins with: MARRAM_MVE_DATA."""
+
 SIGNED, CLAMPED = 1, 2
 
 

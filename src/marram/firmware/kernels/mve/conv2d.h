@@ -41,13 +41,14 @@ MARRAM_MVE_SHARED void marram_mve_take_columns(const marram_mve_conv *conv, cons
     }
 }
 
-/* Rows [row_begin, row_end), a chunk of pixels at a time. */
-MARRAM_INLINE void marram_mve_conv2d(const marram_mve_conv *conv, const int8_t *x, int8_t *y, int row_begin, int row_end,
-                                     int8_t *columns, void (*product)(marram_mve_products *))
+/* Rows [row_begin, row_end), a chunk of pixels at a time. The scratch has the columns after its state. */
+MARRAM_INLINE void marram_mve_conv2d(const int8_t *x, int8_t *y, int row_begin, int row_end, void *scratch,
+                                     void (*product)(marram_mve_products *))
 {
+    const marram_mve_conv *conv = ((const marram_mve_head *)scratch)->layer;
+    marram_mve_products *work = (void *)((int8_t *)scratch + MARRAM_MVE_STATE);
+    int8_t *columns = (int8_t *)scratch + MARRAM_MVE_DATA;
     const marram_window *w = &conv->window;
-    marram_mve_products work;
-    work.layer = &conv->layer;
     int oy = row_begin, ox = 0, end = w->out_width;
     if (conv->row_pixels != 0) {
         oy = 0;
@@ -59,20 +60,20 @@ MARRAM_INLINE void marram_mve_conv2d(const marram_mve_conv *conv, const int8_t *
         for (; ox < end; ox += conv->chunk) {
             const int pixels = end - ox < conv->chunk ? end - ox : conv->chunk;
             marram_mve_take_columns(conv, x, columns, oy, ox, pixels);
-            work.x[0] = columns;
-            work.y[0] = y + marram_row(oy, w->out_rows, w->out_height, w->out_width * w->out_channels) + ox * w->out_channels;
-            work.stride = w->stride_x * w->kernel_height * w->in_channels;
-            work.pixels = pixels;
-            product(&work);
+            work->layer = &conv->layer;
+            work->x[0] = columns;
+            work->y[0] = y + marram_row(oy, w->out_rows, w->out_height, w->out_width * w->out_channels) + ox * w->out_channels;
+            work->stride = w->stride_x * w->kernel_height * w->in_channels;
+            work->pixels = pixels;
+            product(work);
         }
     }
 }
 
-#define MARRAM_MVE_CONV2D(MODE)                                                                                         \
-    MARRAM_MVE_SHARED void marram_mve_conv2d_##MODE(const marram_mve_conv *conv, const int8_t *x, int8_t *y,            \
-                                                    int row_begin, int row_end, int8_t *columns)                        \
-    {                                                                                                                   \
-        marram_mve_conv2d(conv, x, y, row_begin, row_end, columns, marram_mve_product_##MODE);                          \
+#define MARRAM_MVE_CONV2D(MODE)                                                                                           \
+    MARRAM_MVE_SHARED void marram_mve_conv2d_##MODE(const int8_t *x, int8_t *y, int row_begin, int row_end, void *scratch) \
+    {                                                                                                                     \
+        marram_mve_conv2d(x, y, row_begin, row_end, scratch, marram_mve_product_##MODE);                                  \
     }
 MARRAM_MVE_CONV2D(0)
 MARRAM_MVE_CONV2D(1)

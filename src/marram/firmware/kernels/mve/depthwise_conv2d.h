@@ -28,7 +28,7 @@ typedef struct {
     int8_t *out;
     int32_t columns, lanes;
     int8_t *save;
-} marram_mve_strip;
+} MARRAM_MVE_IN_SCRATCH marram_mve_strip;
 
 /* What is made from a strip. Steps are bytes from one turn of the loop, 4 outputs, to the next. `first` turns are made, the
  * last of which stores `lanes_first` lanes and goes back by what it made too much; then `rest` turns. */
@@ -38,7 +38,9 @@ typedef struct {
     int8_t *y;
     int32_t first, rest, shift, channels4, zero, y_step, y_back, low, high, strip_back, lanes_first;
     const int8_t *strip;
-} marram_mve_turns;
+} MARRAM_MVE_IN_SCRATCH marram_mve_turns;
+_Static_assert(MARRAM_MVE_STATE + sizeof(marram_mve_strip) <= MARRAM_MVE_DATA, "the state's room");
+_Static_assert(MARRAM_MVE_STATE + sizeof(marram_mve_turns) <= MARRAM_MVE_DATA, "the state's room");
 
 #if MARRAM_MVE
 #define MARRAM_MVE_STRIP(SAVE, STEP)                                                                     \
@@ -253,40 +255,55 @@ MARRAM_INLINE void marram_mve_make_turns(marram_mve_turns *turns, int group, int
 #endif
 }
 
-/* The strip of output row oy, from channel c on, with what is beside the image. Scratch: 16 bytes of what is above and below
- * the image; the saved line, if y is to take the place of x; the strip. */
-MARRAM_INLINE void marram_mve_take_strip(const marram_mve_depthwise *layer, const int8_t *x, int oy, int c, int in_place,
-                                         int8_t *scratch, int8_t *columns, int group)
+/* Where things stand in the scratch after its state: 16 bytes of what is above and below the image; with pairs of rows the
+ * saved line, `group` bytes for each column of the input, up to a multiple of 16; the strip. */
+MARRAM_INLINE int8_t *marram_mve_line(void *scratch)
 {
+    return (int8_t *)scratch + MARRAM_MVE_DATA + 16;
+}
+
+MARRAM_INLINE int8_t *marram_mve_columns(void *scratch, int in_width, int group, int pair)
+{
+    return marram_mve_line(scratch) + (pair ? (in_width * group + 15) & ~15 : 0);
+}
+
+/* The strip of output row oy, from channel c on, with what is beside the image. */
+MARRAM_INLINE void marram_mve_take_strip(void *scratch, const int8_t *x, int oy, int c, int in_place, int group, int pair)
+{
+    const marram_mve_depthwise *layer = ((const marram_mve_head *)scratch)->layer;
+    marram_mve_strip *strip = (void *)((int8_t *)scratch + MARRAM_MVE_STATE);
     const marram_window *w = &layer->window;
-    marram_mve_strip strip;
+    const int8_t *outside = (const int8_t *)scratch + MARRAM_MVE_DATA;
+    int8_t *columns = marram_mve_columns(scratch, w->in_width, group, pair);
     for (int i = 0; i < 4; i++) {
         const int iy = oy * w->stride_y - w->pad_top + i;
         const int inside = iy >= 0 && iy < w->in_height;
-        strip.row[i] = inside ? x + marram_row(iy, w->in_rows, w->in_height, w->in_width * w->in_channels) + c : scratch;
-        strip.step[i] = inside ? w->in_channels : 0;
+        strip->row[i] = inside ? x + marram_row(iy, w->in_rows, w->in_height, w->in_width * w->in_channels) + c : outside;
+        strip->step[i] = inside ? w->in_channels : 0;
     }
-    strip.save = NULL;
+    strip->save = NULL;
     if (in_place) {
-        strip.row[0] = strip.save = scratch + 16;
-        strip.step[0] = group;
+        strip->row[0] = strip->save = marram_mve_line(scratch);
+        strip->step[0] = group;
     }
     const int right = (w->out_width - 1) * w->stride_x + w->kernel_width - w->pad_left - w->in_width;
-    strip.out = columns + w->pad_left * group * 4;
-    strip.columns = right < 0 ? w->in_width + right : w->in_width;
-    strip.lanes = w->in_channels - c < group ? w->in_channels - c : group;
-    marram_mve_make_strip(&strip, group);
+    strip->out = columns + w->pad_left * group * 4;
+    strip->columns = right < 0 ? w->in_width + right : w->in_width;
+    strip->lanes = w->in_channels - c < group ? w->in_channels - c : group;
+    marram_mve_make_strip(strip, group);
     marram_mve_fill(layer->zero_in, columns, 0, w->pad_left * group * 4, w->pad_left > 0);
-    marram_mve_fill(layer->zero_in, strip.out + strip.columns * group * 4, 0, right * group * 4, right > 0);
+    marram_mve_fill(layer->zero_in, strip->out + strip->columns * group * 4, 0, right * group * 4, right > 0);
 }
-#define MARRAM_MVE_TAKE_STRIP(GROUP)                                                                                      \
-    MARRAM_MVE_SHARED void marram_mve_take_strip_##GROUP(const marram_mve_depthwise *layer, const int8_t *x, int oy,      \
-                                                         int c, int in_place, int8_t *scratch, int8_t *columns)           \
+#define MARRAM_MVE_TAKE_STRIP(GROUP, PAIR)                                                                                \
+    MARRAM_MVE_SHARED void marram_mve_take_strip_##GROUP##_##PAIR(void *scratch, const int8_t *x, int oy, int c,          \
+                                                                  int in_place)                                           \
     {                                                                                                                     \
-        marram_mve_take_strip(layer, x, oy, c, in_place, scratch, columns, GROUP);                                        \
+        marram_mve_take_strip(scratch, x, oy, c, in_place, GROUP, PAIR);                                                  \
     }
-MARRAM_MVE_TAKE_STRIP(8)
-MARRAM_MVE_TAKE_STRIP(16)
+MARRAM_MVE_TAKE_STRIP(8, 0)
+MARRAM_MVE_TAKE_STRIP(8, 1)
+MARRAM_MVE_TAKE_STRIP(16, 0)
+MARRAM_MVE_TAKE_STRIP(16, 1)
 
 /* How the columns of an output row fall into turns: what is left over comes first. */
 MARRAM_INLINE void marram_mve_part(const marram_mve_depthwise *layer, marram_mve_turns *turns, int group, int pair)
@@ -304,71 +321,70 @@ MARRAM_INLINE void marram_mve_part(const marram_mve_depthwise *layer, marram_mve
     turns->high = layer->high;
 }
 
-/* Row oy of the output, and with `below` bytes from it the next one too, from channel c on. */
-MARRAM_INLINE void marram_mve_finish_strip(const marram_mve_depthwise *layer, int8_t *y, int c, int32_t below,
-                                           const int8_t *columns, int group, int mode, int pair, int stride)
+/* A row of the output, and with `below` bytes from it the next one too, from channel c on. */
+MARRAM_INLINE void marram_mve_finish_strip(void *scratch, int8_t *y, int c, int32_t below, int group, int mode, int pair,
+                                           int stride)
 {
-    const int channels = layer->window.in_channels, column = group * 4;
-    const uint32_t before = (uint32_t)(uintptr_t)columns - (uint32_t)((pair ? 2 : stride) * column);
-    marram_mve_turns turns;
-    marram_mve_part(layer, &turns, group, pair);
+    const marram_mve_depthwise *layer = ((const marram_mve_head *)scratch)->layer;
+    marram_mve_turns *turns = (void *)((int8_t *)scratch + MARRAM_MVE_STATE);
+    const int channels = layer->window.in_channels;
+    const int8_t *columns = marram_mve_columns(scratch, layer->window.in_width, group, pair);
+    marram_mve_part(layer, turns, group, pair);
 #if MARRAM_MVE
-    vst1q_u32(turns.gather, vaddq_n_u32(vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)column), before));
-#else
-    (void)before;
+    const uint32_t before = (uint32_t)(uintptr_t)columns - (uint32_t)((pair ? 2 : stride) * group * 4);
+    vst1q_u32(turns->gather, vaddq_n_u32(vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)(group * 4)), before));
 #endif
-    turns.scatter[0] = 0;
-    turns.scatter[1] = (uint32_t)channels;
-    turns.scatter[2] = (uint32_t)(pair ? below : 2 * channels);
-    turns.scatter[3] = (uint32_t)((pair ? below : 2 * channels) + channels);
-    turns.shift = below != 0 ? 8 : 0;
-    turns.strip = columns;
-    turns.y = y;
-    turns.channels4 = (channels - c < group ? channels - c : group) * 4;
-    turns.records = layer->records + 1 + c * (pair ? 6 : 7);
-    marram_mve_make_turns(&turns, group, mode, pair, stride);
+    turns->scatter[0] = 0;
+    turns->scatter[1] = (uint32_t)channels;
+    turns->scatter[2] = (uint32_t)(pair ? below : 2 * channels);
+    turns->scatter[3] = (uint32_t)((pair ? below : 2 * channels) + channels);
+    turns->shift = below != 0 ? 8 : 0;
+    turns->strip = columns;
+    turns->y = y;
+    turns->channels4 = (channels - c < group ? channels - c : group) * 4;
+    turns->records = layer->records + 1 + c * (pair ? 6 : 7);
+    marram_mve_make_turns(turns, group, mode, pair, stride);
 }
 
-typedef void marram_mve_strip_taker(const marram_mve_depthwise *, const int8_t *, int, int, int, int8_t *, int8_t *);
-typedef void marram_mve_strip_finisher(const marram_mve_depthwise *, int8_t *, int, int32_t, const int8_t *);
+typedef void marram_mve_strip_taker(void *scratch, const int8_t *x, int oy, int c, int in_place);
+typedef void marram_mve_strip_finisher(void *scratch, int8_t *y, int c, int32_t below);
 
-/* Rows [row_begin, row_end). Scratch: 16 bytes; with pairs of rows `group` bytes for each column of the input, up to a multiple
- * of 16; the strip. With pairs of rows y may be x, for all rows. */
-MARRAM_INLINE void marram_mve_depthwise_conv2d(const marram_mve_depthwise *layer, const int8_t *x, int8_t *y, int row_begin,
-                                               int row_end, int8_t *scratch, int group, int pair,
-                                               marram_mve_strip_taker *take, marram_mve_strip_finisher *finish)
+/* Rows [row_begin, row_end). With pairs of rows y may be x, for all rows. */
+MARRAM_INLINE void marram_mve_depthwise_conv2d(const int8_t *x, int8_t *y, int row_begin, int row_end, void *scratch, int group,
+                                               int pair, marram_mve_strip_taker *take, marram_mve_strip_finisher *finish)
 {
+    const marram_mve_depthwise *layer = ((const marram_mve_head *)scratch)->layer;
     const marram_window *w = &layer->window;
     const int in_place = pair && (const int8_t *)y == x;
-    int8_t *columns = scratch + 16 + (pair ? (w->in_width * group + 15) & ~15 : 0);
-    marram_mve_fill(layer->zero_in, scratch, 0, 16, 1);
+    marram_mve_fill(layer->zero_in, (int8_t *)scratch + MARRAM_MVE_DATA, 0, 16, 1);
     for (int c = 0; c < w->in_channels; c += group) {
-        marram_mve_fill(layer->zero_in, scratch + 16, 0, w->in_width * group, in_place);
+        marram_mve_fill(layer->zero_in, marram_mve_line(scratch), 0, w->in_width * group, in_place);
         for (int oy = row_begin; oy < row_end; oy += 1 + pair) {
-            take(layer, x, oy, c, in_place, scratch, columns);
+            take(scratch, x, oy, c, in_place);
             const int row_bytes = w->out_width * w->in_channels;
             int8_t *out = y + marram_row(oy, w->out_rows, w->out_height, row_bytes) + c;
             int32_t below = 0;
             if (pair && oy + 1 < row_end) {
                 below = (int32_t)(y + marram_row(oy + 1, w->out_rows, w->out_height, row_bytes) + c - out);
             }
-            finish(layer, out, c, below, columns);
+            finish(scratch, out, c, below);
         }
     }
 }
 
 /* marram_mve_depthwise_conv2d_<channels at a time>_<mode>_<pairs of rows or not>_<stride of columns> */
-#define MARRAM_MVE_DEPTHWISE(GROUP, MODE, PAIR, STRIDE)                                                                  \
-    MARRAM_MVE_SHARED void marram_mve_finish_strip_##GROUP##_##MODE##_##PAIR##_##STRIDE(                                 \
-        const marram_mve_depthwise *layer, int8_t *y, int c, int32_t below, const int8_t *columns)                       \
-    {                                                                                                                    \
-        marram_mve_finish_strip(layer, y, c, below, columns, GROUP, MODE, PAIR, STRIDE);                                 \
-    }                                                                                                                    \
-    MARRAM_MVE_SHARED void marram_mve_depthwise_conv2d_##GROUP##_##MODE##_##PAIR##_##STRIDE(                             \
-        const marram_mve_depthwise *layer, const int8_t *x, int8_t *y, int row_begin, int row_end, int8_t *scratch)      \
-    {                                                                                                                    \
-        marram_mve_depthwise_conv2d(layer, x, y, row_begin, row_end, scratch, GROUP, PAIR, marram_mve_take_strip_##GROUP, \
-                                    marram_mve_finish_strip_##GROUP##_##MODE##_##PAIR##_##STRIDE);                       \
+#define MARRAM_MVE_DEPTHWISE(GROUP, MODE, PAIR, STRIDE)                                                                 \
+    MARRAM_MVE_SHARED void marram_mve_finish_strip_##GROUP##_##MODE##_##PAIR##_##STRIDE(void *scratch, int8_t *y,       \
+                                                                                        int c, int32_t below)           \
+    {                                                                                                                   \
+        marram_mve_finish_strip(scratch, y, c, below, GROUP, MODE, PAIR, STRIDE);                                       \
+    }                                                                                                                   \
+    MARRAM_MVE_SHARED void marram_mve_depthwise_conv2d_##GROUP##_##MODE##_##PAIR##_##STRIDE(                            \
+        const int8_t *x, int8_t *y, int row_begin, int row_end, void *scratch)                                          \
+    {                                                                                                                   \
+        marram_mve_depthwise_conv2d(x, y, row_begin, row_end, scratch, GROUP, PAIR,                                     \
+                                    marram_mve_take_strip_##GROUP##_##PAIR,                                             \
+                                    marram_mve_finish_strip_##GROUP##_##MODE##_##PAIR##_##STRIDE);                      \
     }
 #define MARRAM_MVE_DEPTHWISES(MODE)      \
     MARRAM_MVE_DEPTHWISE(8, MODE, 1, 1)  \

@@ -10,9 +10,24 @@
 
 #if defined(__GNUC__)
 #define MARRAM_MVE_SHARED __attribute__((noinline, unused)) static
+#define MARRAM_MVE_IN_SCRATCH __attribute__((may_alias))
 #else
 #define MARRAM_MVE_SHARED static
+#define MARRAM_MVE_IN_SCRATCH
 #endif
+
+/* The scratch of a layer begins with a pointer to its constants and the state of its loops: the arena shares these bytes with
+ * other layers, the stack would not. A layer's own function only notes the pointer and jumps. */
+typedef struct {
+    const void *layer;
+} MARRAM_MVE_IN_SCRATCH marram_mve_head;
+#define MARRAM_MVE_STATE 16
+#define MARRAM_MVE_DATA 128
+
+MARRAM_INLINE void marram_mve_begin(void *scratch, const void *layer)
+{
+    ((marram_mve_head *)scratch)->layer = layer;
+}
 
 /* What a layer of products gives out. channels: for each 4 outputs 4 biases, 4 multipliers, 4 shifts, the last group filled
  * up with zeros. outputs is not filled up. */

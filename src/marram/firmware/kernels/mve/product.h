@@ -16,7 +16,9 @@ typedef struct {
     int32_t left, zero, low, high;
     const marram_mve_layer *layer;
     int32_t stride, pixels;
-} marram_mve_products;
+} MARRAM_MVE_IN_SCRATCH marram_mve_products;
+
+_Static_assert(MARRAM_MVE_STATE + sizeof(marram_mve_products) <= MARRAM_MVE_DATA, "the state's room");
 
 /* weights: for each 4 outputs two halves, outputs 0 and 2, outputs 1 and 3; in a half for each 16 of depth 16 bytes of the one
  * and 16 of the other; zeros after the end. The vectors are read up to the next multiple of 16 of depth.
