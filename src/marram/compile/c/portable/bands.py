@@ -97,10 +97,16 @@ def band_depthwise(place: Place, sizes: Geometry, by: Requantisation, records: A
             ConstantArray(name="weights", c_type="int8_t", values=weights.ravel()),
             ConstantArray(name="channels", c_type="int32_t", values=records.ravel()),
         ),
-        shared=(kernel.definition,),
+        shared=(_once(kernel),),
         scratch_bytes=staged + band,
         windows=(sizes.rows,),
         columns=(sizes.columns,),
         traversal=traversal,
         instructions=(1.4 if by_rows else 1.0) * kernel.cost * sizes.out_height * sizes.out_width * weights.size,
     )
+
+
+def _once(kernel: BandKernel) -> str:
+    """The definition behind a guard: several models may be compiled as one file."""
+    guard = kernel.columns.upper()
+    return f"#ifndef {guard}\n#define {guard}\n{kernel.definition}\n#endif"
