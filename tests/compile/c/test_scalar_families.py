@@ -83,7 +83,7 @@ def made_all_ways(graphs: Sequence[Graph], family: str) -> list[Generated]:
             made.append(generate_rolled(graph, family, name=f"g{index}b"))
             made.append(generate(graph, FAMILIES[family], name=f"g{index}c", arena_limit_bytes=1))
         except UserError as error:
-            if "int32" not in error.what:
+            if "int32" not in str(error):
                 raise
     assert len(made) > 2 * len(graphs)
     return made
