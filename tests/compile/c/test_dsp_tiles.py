@@ -172,7 +172,7 @@ def kernels(made: Sequence[Generated]) -> set[str]:
 
 KERNELS = {
     "marram_dsp_tile_floored", "marram_dsp_tile_away", "marram_dsp_tile_exact", "marram_dsp_pointwise", "marram_dsp_conv2d",
-    "marram_dsp_conv2d_staged", "marram_dsp_dense_single", "marram_dsp_quads_expanded_floored",
+    "marram_dsp_conv2d_staged", "marram_dsp_conv2d_lean", "marram_dsp_dense_single", "marram_dsp_quads_expanded_floored",
     "marram_dsp_quads_expanded_away", "marram_dsp_quads_raw_floored", "marram_dsp_quads_raw_away",
 }  # fmt: skip
 

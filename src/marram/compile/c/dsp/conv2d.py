@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marram.compile.c.dsp.packing import Packed, packed_pairs
+from marram.compile.c.dsp.packing import Packed, ending_of, packed_pairs, packed_quads, settled
 from marram.compile.c.geometry import Geometry, geometry
 from marram.compile.c.place import ConstantArray, Place, Routine
 from marram.compile.c.requantisation import requantisation
@@ -26,10 +26,19 @@ def conv2d(place: Place) -> Routine:
     weights = site.constant(1)
     sizes = geometry(place, op, (weights.shape[1], weights.shape[2]))
     by = requantisation(site, op.activation, channel_axis=0)
-    packed = packed_pairs(weights.reshape(len(weights), -1), by)
+    matrix, by = settled(weights.reshape(len(weights), -1), by)
     zero_in = site.zero_point(site.input(0))
-    constants = [ConstantArray(name="stream", c_type="uint32_t", values=packed.stream)]
-    zero = 2 * by.zero_point + 1
+    if place.lean and len(matrix) % 4 == 0 and ending_of(by) != "exact":
+        return _lean(sizes, packed_quads(matrix, by), by.zero_point, zero_in)
+    return _tiled(sizes, packed_pairs(matrix, by), by.zero_point, zero_in)
+
+
+def _tiled(sizes: Geometry, packed: Packed, zero_out: int, zero_in: int) -> Routine:
+    """Three pixels by two channels at a time."""
+    stream = ConstantArray(name="stream", c_type="uint32_t", values=packed.stream)
+    padding = ConstantArray(name="padding", c_type="int8_t", values=np.full(sizes.in_channels, zero_in), role="table")
+    padded = False
+    zero = 2 * zero_out + 1
     tile = f"marram_dsp_tile_{packed.ending}"
     words = sizes.in_channels % 4 == 0
     header = "dsp/conv2d.h"
@@ -41,16 +50,11 @@ def conv2d(place: Place) -> Routine:
             f"{packed.groups}, {sizes.out_channels}, @stream@, {tile}, {zero}, scratch);"
         )
     elif words:
-        padding = "NULL"
-        if _has_padding(sizes):
-            constants.append(
-                ConstantArray(name="padding", c_type="int8_t", values=np.full(sizes.in_channels, zero_in), role="table")
-            )
-            padding = "@padding@"
+        padded = _has_padding(sizes)
+        window = sizes.literal.removeprefix("((marram_window)").removesuffix(")")
         body = (
-            f"static const marram_dsp_conv conv = {{{sizes.literal.removeprefix('((marram_window)').removesuffix(')')}, "
-            f"{packed.groups}, {zero}, @stream@, {tile}, {padding}}};\n"
-            "marram_dsp_conv2d(&conv, x0, y0, row_begin, row_end, scratch);"
+            f"static const marram_dsp_conv conv = {{{window}, {packed.groups}, {zero}, @stream@, {tile}, "
+            f"{'@padding@' if padded else 'NULL'}}};\nmarram_dsp_conv2d(&conv, x0, y0, row_begin, row_end, scratch);"
         )
     else:
         body = (
@@ -60,13 +64,30 @@ def conv2d(place: Place) -> Routine:
     return Routine(
         includes=(header, *(("dsp/tile_exact.h",) if packed.ending == "exact" else ())),
         body=body,
-        constants=tuple(constants),
+        constants=(stream, padding) if padded else (stream,),
         scratch_bytes=24 + (24 if words else 36) * packed.groups,
         windows=(sizes.rows,),
         columns=(sizes.columns,),
         traversal="pixels",
         block=1,
         instructions=_instructions(sizes, packed),
+    )
+
+
+def _lean(sizes: Geometry, packed: Packed, zero_out: int, zero_in: int) -> Routine:
+    """One pixel by four channels at a time, its window kept as bytes."""
+    pixels = sizes.out_height * sizes.out_width
+    return Routine(
+        includes=("dsp/conv2d_lean.h",),
+        body=f"marram_dsp_conv2d_lean({sizes.literal}, x0, y0, row_begin, row_end, @stream@, "
+        f"marram_dsp_quads_raw_{packed.ending}, {packed.groups}, {2 * zero_out + 1}, {zero_in}, scratch);",
+        constants=(ConstantArray(name="stream", c_type="uint32_t", values=packed.stream),),
+        scratch_bytes=4 * packed.groups,
+        windows=(sizes.rows,),
+        columns=(sizes.columns,),
+        traversal="pixels",
+        block=1,
+        instructions=pixels * ((17.5 * packed.groups + 47) * sizes.out_channels / 4 + 9 * packed.groups + 60),
     )
 
 

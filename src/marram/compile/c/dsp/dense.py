@@ -25,9 +25,10 @@ def dense(place: Place) -> Routine:
     weights = site.constant(1)
     by = requantisation(site, site.op(Dense).activation, channel_axis=0)
     rows = site.input(0).size // weights.shape[1]
+    weights, by = settled(weights, by)
     if rows > 1 and weights.shape[1] % 4 == 0:
         return _rows(weights, by, rows)
-    return _vector(*settled(weights, by), rows, lean=place.lean)
+    return _vector(weights, by, rows, lean=place.lean)
 
 
 def _rows(weights: Array, by: Requantisation, rows: int) -> Routine:

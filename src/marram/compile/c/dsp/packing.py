@@ -80,9 +80,8 @@ def packed_pairs(weights: Array, by: Requantisation) -> Packed:
 
     Args:
         weights: int8 (O, K), the depth in the order of the gathered window.
-        by: for the O channels, bias folded.
+        by: for the O channels, bias folded; best settled.
     """
-    weights, by = settled(weights, by)
     words, bias, ending = weight_words(weights), unpacked_bias(weights, by), ending_of(by)
     couples = pairs(len(weights))
     last = {len(couples) - 1, len(weights) // 2 - 1}
