@@ -24,7 +24,7 @@ typedef struct {
 
 /* `rows` image rows of one channel from row `first` on, which stands at `slot`; `x` is where the channel's first pixel stands,
  * `to` where the first row's first pixel goes. What is left and right of a row in the band stays as it is. */
-MARRAM_INLINE void marram_gather_rows(const marram_bands *b, const int8_t *x, int first, int slot, int8_t *to, int rows)
+MARRAM_NOINLINE static void marram_gather_rows(const marram_bands *b, const int8_t *x, int first, int slot, int8_t *to, int rows)
 {
     const int step = b->w.in_channels;
     const int row_bytes = b->w.in_width * step;

@@ -142,7 +142,7 @@ MARRAM_NOINLINE static void marram_gather(const marram_window *w, const int8_t *
 }
 
 /* Results from where they were staged to where they belong. */
-MARRAM_INLINE void marram_deliver(const int8_t *from, int8_t *to, int count, int clamps, int low, int high)
+MARRAM_NOINLINE static void marram_deliver(const int8_t *from, int8_t *to, int count, int clamps, int low, int high)
 {
     if (clamps) {
         for (int i = 0; i < count; i++) {
@@ -186,6 +186,48 @@ MARRAM_INLINE void marram_advance(const marram_window *w, marram_pixel *at)
     }
 }
 
+/* Makes a block's taps for the pixels from `at` on, of which `left` are left; past the end the last pixel is taken again. The
+ * functions that it calls are not inlined, as their stack is not needed while the inner product works. */
+MARRAM_INLINE void marram_prepare(const marram_blocks *b, const int8_t *x, const marram_pixel *at, int left,
+                                           int pixels, const int8_t **taps, marram_block *block)
+{
+    const marram_window *const w = &b->w;
+    marram_pixel next = *at;
+    if (b->gathers) {
+        const int depth = w->kernel_height * w->kernel_width * w->in_channels;
+        int8_t *window = (int8_t *)(taps + pixels);
+        for (int p = 0; p < pixels; p++, window += depth) {
+            taps[p] = window;
+            if (p < left) {
+                marram_gather(w, x, b->padding, &next, window);
+                marram_advance(w, &next);
+            }
+        }
+        block->taps_end = taps + pixels;
+        block->length = depth;
+        return;
+    }
+    int whole = w->kernel_width == 1 || w->dilation_x == 1;
+    for (int p = 0; p < pixels && p < left; p++) {
+        const int first = next.x * w->stride_x - w->pad_left;
+        whole = whole && first >= 0 && first + w->kernel_width <= w->in_width;
+        marram_advance(w, &next);
+    }
+    next = *at;
+    for (int p = 0; p < pixels; p++) {
+        if (whole) {
+            marram_taps_whole(w, x, b->padding, &next, taps + p, pixels);
+        } else {
+            marram_taps_single(w, x, b->padding, &next, taps + p, pixels);
+        }
+        if (p + 1 < left) {
+            marram_advance(w, &next);
+        }
+    }
+    block->taps_end = taps + pixels * w->kernel_height * (whole ? 1 : w->kernel_width);
+    block->length = w->in_channels * (whole ? w->kernel_width : 1);
+}
+
 /* Rows [row_begin, row_end) of the output. scratch: `pixels` * out_stride bytes, then `pixels` * kernel height * width
  * pointers, or, where the layer gathers, `pixels` pointers and `pixels` windows. A block is read before it is written. */
 MARRAM_INLINE void marram_blocks_run(const marram_blocks *b, const int8_t *x, int8_t *y, int row_begin, int row_end,
@@ -194,46 +236,13 @@ MARRAM_INLINE void marram_blocks_run(const marram_blocks *b, const int8_t *x, in
     const marram_window *const w = &b->w;
     int8_t *const staged = scratch;
     const int8_t **const taps = (const int8_t **)(void *)(staged + ((pixels * b->out_stride + 7) & ~7));
-    int8_t *const gathered = (int8_t *)(taps + pixels);
-    const int depth = w->kernel_height * w->kernel_width * w->in_channels;
     marram_pixel at = marram_first_pixel(w, row_begin);
     marram_block block = {taps, taps, 0, b->groups, b->weights, b->channels, staged, b->out_stride, b};
     for (int left = (row_end - row_begin) * w->out_width; left > 0; left -= pixels) {
-        marram_pixel next = at;
-        if (b->gathers) {
-            for (int p = 0; p < pixels; p++) {
-                taps[p] = gathered + p * depth;
-                if (p < left) {
-                    marram_gather(w, x, b->padding, &next, gathered + p * depth);
-                    marram_advance(w, &next);
-                }
-            }
-            block.taps_end = taps + pixels;
-            block.length = depth;
-        } else {
-            int whole = w->kernel_width == 1 || w->dilation_x == 1;
-            for (int p = 0; p < pixels && p < left; p++) {
-                const int first = next.x * w->stride_x - w->pad_left;
-                whole = whole && first >= 0 && first + w->kernel_width <= w->in_width;
-                marram_advance(w, &next);
-            }
-            next = at;
-            for (int p = 0; p < pixels; p++) {
-                if (whole) {
-                    marram_taps_whole(w, x, b->padding, &next, taps + p, pixels);
-                } else {
-                    marram_taps_single(w, x, b->padding, &next, taps + p, pixels);
-                }
-                if (p + 1 < left) {
-                    marram_advance(w, &next); /* past the end the last pixel is made again, and dropped */
-                }
-            }
-            block.taps_end = taps + pixels * w->kernel_height * (whole ? 1 : w->kernel_width);
-            block.length = w->in_channels * (whole ? w->kernel_width : 1);
-        }
+        marram_prepare(b, x, &at, left, pixels, taps, &block);
         product(&block);
         for (int p = 0; p < pixels && p < left; p++) {
-            marram_deliver(staged + p * b->out_stride, y + (at.out_slot * w->out_width + at.x) * w->out_channels,
+            marram_deliver(block.out + p * b->out_stride, y + (at.out_slot * w->out_width + at.x) * w->out_channels,
                            w->out_channels, b->clamps, b->low, b->high);
             marram_advance(w, &at);
         }
@@ -245,9 +254,8 @@ MARRAM_INLINE void marram_blocks_run_flat(const marram_blocks *b, const int8_t *
                                           int pixels, marram_inner_product product)
 {
     const int depth = b->w.in_channels, outputs = b->w.out_channels;
-    int8_t *const staged = scratch;
     const int8_t *taps[4];
-    marram_block block = {taps, taps + pixels, depth, b->groups, b->weights, b->channels, staged, b->out_stride, b};
+    marram_block block = {taps, taps + pixels, depth, b->groups, b->weights, b->channels, scratch, b->out_stride, b};
     for (int left = count; left > 0; left -= pixels) {
         for (int p = 0; p < pixels; p++) {
             taps[p] = x;
@@ -255,7 +263,7 @@ MARRAM_INLINE void marram_blocks_run_flat(const marram_blocks *b, const int8_t *
         }
         product(&block);
         for (int p = 0; p < pixels && p < left; p++) {
-            marram_deliver(staged + p * b->out_stride, y, outputs, b->clamps, b->low, b->high);
+            marram_deliver(block.out + p * b->out_stride, y, outputs, b->clamps, b->low, b->high);
             y += outputs;
         }
     }
