@@ -81,7 +81,9 @@ class Sketch:
         if out_rows < 1 or out_width < 1:
             return
         # padding after the image never makes a whole window of padding, as in real operators
-        if (out_rows - 1) * rows.stride - rows.pad >= value.rows or (out_width - 1) * columns.stride - columns.pad >= value.width:
+        if (out_rows - 1) * rows.stride - rows.pad >= value.rows or (
+            out_width - 1
+        ) * columns.stride - columns.pad >= value.width:
             return
         pixel = self.number(1, 6)
         output = self.value(out_rows, out_width, pixel)
@@ -89,7 +91,9 @@ class Sketch:
         traversal = self.draw(st.sampled_from(["pixels", "pixels", "whole", *(["planes"] * 3 if same else [])]))
         block = self.number(0, 3)
         columns_known = (columns,) if self.draw(st.booleans()) else None
-        self.task([name], output, self.scratch(), (rows,), columns_known, traversal, block, "whole" if traversal == "planes" else None)
+        self.task(
+            [name], output, self.scratch(), (rows,), columns_known, traversal, block, "whole" if traversal == "planes" else None
+        )
 
     def elementwise(self):
         name = self.source()
@@ -126,7 +130,8 @@ def _shape(value):
 def problems(draw, most_tasks=9):
     sketch = Sketch(draw)
     inputs = [
-        sketch.value(sketch.number(1, 12), sketch.number(1, 5), sketch.number(1, 5)) for _ in range(draw(st.sampled_from([1, 1, 2])))
+        sketch.value(sketch.number(1, 12), sketch.number(1, 5), sketch.number(1, 5))
+        for _ in range(draw(st.sampled_from([1, 1, 2])))
     ]
     sketch.usable += inputs
     kinds = ["window", "window", "window", "elementwise", "elementwise", "whole", "concat"]

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.compile.memory.eager import eager_plan
 from tests.compile.memory.problems import problems
 from tests.compile.memory.simulator import execute
 
@@ -27,6 +27,12 @@ def test_every_read_finds_its_bytes(problem, share):
     sound(problem, plan_memory(problem, budget_bytes=1))
     budget = int(fastest.arena_bytes * share)
     sound(problem, plan_memory(problem, budget_bytes=budget))
+
+
+@settings(max_examples=150)
+@given(problem=problems(), seed=st.integers(0, 1000))
+def test_every_read_finds_its_bytes_where_all_that_can_be_is_rolled(problem, seed):
+    sound(problem, eager_plan(problem, seed=seed))
 
 
 @pytest.mark.soak

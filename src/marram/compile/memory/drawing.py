@@ -136,7 +136,7 @@ def _inside(slot: Slot, wide: float, high: float) -> list[str]:
     size = next((text for text in (f"{slot.size_bytes:,}", f"{slot.size_bytes / 1000:.1f}k") if len(text) <= room), "")
     if high < 12 or not size:
         return []
-    names = {"ring": f"{slot.rows} rows", "scratch": "scratch", "value": _value_name(slot.name, room)}
+    names = {"ring": f"{slot.rows} rows", "scratch": "scratch", "value": _value_name(slot.name, int((wide - 4) / 6.2))}
     name = names[slot.kind]
     if high >= 28 and 3 < len(name) <= room:
         return [name, size]
