@@ -12,7 +12,9 @@
  * (a floor of floors is one floor), less one unit of the first rounding, 2^(shift - s), where acc is negative and the
  * clamp does not cut that anyway (`away`). `base` holds the first two terms in brackets, `rounding` of the record the third. */
 
+/* Offsets and shifts of the instructions below are constants where the compiler has folded the sizes; else plain C does. */
 #if MARRAM_DSP
+#define MARRAM_DSP_FOLDED(value) __builtin_constant_p(value)
 #define MARRAM_DSP_DEPTHWISE_PAIR_ROW(at, p, q, first, second)                                          \
     "ldrd %[a], %[b], " at "\n\t"                                                                       \
     "smlad %[s], %[a], %[" p "], %[" first "]\n\t"                                                      \
@@ -67,71 +69,83 @@ MARRAM_INLINE int32_t marram_dsp_taps_end(int32_t acc, const int32_t *by, int32_
     return marram_narrow(product + by[1] - (away ? (product >> 31) & nudge : 0), shift);
 }
 
-/* Two neighbouring outputs of stride 1 from x on. */
-MARRAM_INLINE void marram_dsp_depthwise_pair(const int16_t **place, int pitch, const marram_dsp_taps k, const int32_t by[2],
-                                             int8_t *y, int channels, int shift, int away)
+/* Sums of two neighbouring outputs of stride 1 from x on; the place two columns further. */
+MARRAM_INLINE const int16_t *marram_dsp_depthwise_sums(const int16_t *x, int pitch, const marram_dsp_taps k, int32_t *first,
+                                                       int32_t *second)
 {
-    const int16_t *x = *place;
-    int32_t s, t;
 #if MARRAM_DSP
-    uint32_t a, b;
-    __asm__ volatile(MARRAM_DSP_DEPTHWISE_PAIR_SUMS
-                     : [x] "+&r"(x), [a] "=&r"(a), [b] "=&r"(b), [s] "=&r"(s), [t] "=&r"(t)
-                     : [p0] "r"(k.p0), [p1] "r"(k.p1), [p2] "r"(k.p2), [q0] "r"(k.q0), [q1] "r"(k.q1), [q2] "r"(k.q2),
-                       [bias] "r"(k.bias), [row1] "i"(2 * pitch), [row2] "i"(4 * pitch)
-                     : "memory");
-    if (!away) {
+    if (MARRAM_DSP_FOLDED(pitch)) {
+        uint32_t a, b;
+        int32_t s, t;
+        __asm__ volatile(MARRAM_DSP_DEPTHWISE_PAIR_SUMS
+                         : [x] "+&r"(x), [a] "=&r"(a), [b] "=&r"(b), [s] "=&r"(s), [t] "=&r"(t)
+                         : [p0] "r"(k.p0), [p1] "r"(k.p1), [p2] "r"(k.p2), [q0] "r"(k.q0), [q1] "r"(k.q1), [q2] "r"(k.q2),
+                           [bias] "r"(k.bias), [row1] "i"(2 * pitch), [row2] "i"(4 * pitch)
+                         : "memory");
+        *first = s;
+        *second = t;
+        return x;
+    }
+#endif
+    const uint32_t left[3] = {k.p0, k.p1, k.p2};
+    const uint32_t right[3] = {k.q0, k.q1, k.q2};
+    *first = *second = k.bias;
+    for (int row = 0; row < 3; row++) {
+        const uint32_t a = marram_load32(x + row * pitch);
+        const uint32_t b = marram_load32(x + row * pitch + 2);
+        *first = marram_smlabt(b, right[row], marram_smlad(a, left[row], *first));
+        *second = marram_smlatb(a, left[row], marram_smlad(b, right[row], *second));
+    }
+    return x + 2;
+}
+
+MARRAM_INLINE const int16_t *marram_dsp_depthwise_pair(const int16_t *x, int pitch, const marram_dsp_taps k, const int32_t by[2],
+                                                       int8_t *y, int channels, int shift, int away)
+{
+    int32_t s, t;
+    x = marram_dsp_depthwise_sums(x, pitch, k, &s, &t);
+#if MARRAM_DSP
+    if (!away && MARRAM_DSP_FOLDED(shift)) {
+        uint32_t a, b;
         __asm__(MARRAM_DSP_DEPTHWISE_PAIR_NARROW
                 : [s] "+&r"(s), [t] "+&r"(t), [a] "=&r"(a), [b] "=&r"(b)
                 : [by] "m"(*(const int32_t(*)[2])by), [shift] "i"(shift));
         y[0] = (int8_t)s;
         y[channels] = (int8_t)t;
-        *place = x;
-        return;
+        return x;
     }
-#else
-    const uint32_t left[3] = {k.p0, k.p1, k.p2};
-    const uint32_t right[3] = {k.q0, k.q1, k.q2};
-    s = t = k.bias;
-    for (int row = 0; row < 3; row++) {
-        const uint32_t a = marram_load32(x + row * pitch);
-        const uint32_t b = marram_load32(x + row * pitch + 2);
-        s = marram_smlabt(b, right[row], marram_smlad(a, left[row], s));
-        t = marram_smlatb(a, left[row], marram_smlad(b, right[row], t));
-    }
-    x += 2;
 #endif
     y[0] = (int8_t)marram_dsp_taps_end(s, by, k.nudge, shift, away);
     y[channels] = (int8_t)marram_dsp_taps_end(t, by, k.nudge, shift, away);
-    *place = x;
+    return x;
 }
 
 MARRAM_INLINE void marram_dsp_depthwise_single(const int16_t *x, int pitch, const marram_dsp_taps k, const int32_t by[2],
                                                int8_t *y, int shift, int away)
 {
-    int32_t s;
 #if MARRAM_DSP
-    uint32_t a, b;
-    __asm__ volatile(MARRAM_DSP_DEPTHWISE_SINGLE_SUM
-                     : [a] "=&r"(a), [b] "=&r"(b), [s] "=&r"(s)
-                     : [x] "r"(x), [p0] "r"(k.p0), [p1] "r"(k.p1), [p2] "r"(k.p2), [q0] "r"(k.q0), [q1] "r"(k.q1),
-                       [q2] "r"(k.q2), [bias] "r"(k.bias), [row1] "i"(2 * pitch), [row2] "i"(4 * pitch)
-                     : "memory");
-    if (!away) {
-        __asm__("ldrd %[a], %[b], %[by]\n\tsmmla %[s], %[s], %[a], %[b]\n\tssat %[s], #8, %[s], asr %[shift]"
-                : [s] "+&r"(s), [a] "=&r"(a), [b] "=&r"(b)
-                : [by] "m"(*(const int32_t(*)[2])by), [shift] "i"(shift));
+    if (!away && MARRAM_DSP_FOLDED(pitch) && MARRAM_DSP_FOLDED(shift)) {
+        uint32_t a, b;
+        int32_t s;
+        __asm__ volatile(MARRAM_DSP_DEPTHWISE_SINGLE_SUM
+                         "ldrd %[a], %[b], %[by]\n\t"
+                         "smmla %[s], %[s], %[a], %[b]\n\t"
+                         "ssat %[s], #8, %[s], asr %[shift]"
+                         : [a] "=&r"(a), [b] "=&r"(b), [s] "=&r"(s)
+                         : [x] "r"(x), [p0] "r"(k.p0), [p1] "r"(k.p1), [p2] "r"(k.p2), [q0] "r"(k.q0), [q1] "r"(k.q1),
+                           [q2] "r"(k.q2), [bias] "r"(k.bias), [row1] "i"(2 * pitch), [row2] "i"(4 * pitch),
+                           [by] "m"(*(const int32_t(*)[2])by), [shift] "i"(shift)
+                         : "memory");
         y[0] = (int8_t)s;
         return;
     }
-#else
-    s = marram_smlad(marram_load32(x), k.p0, k.bias);
+#endif
+    int32_t s = marram_smlad(marram_load32(x), k.p0, k.bias);
     s = marram_smlabt(marram_load32(x + 2), k.q0, s);
     s = marram_smlad(marram_load32(x + pitch), k.p1, s);
     s = marram_smlabt(marram_load32(x + pitch + 2), k.q1, s);
     s = marram_smlad(marram_load32(x + 2 * pitch), k.p2, s);
     s = marram_smlabt(marram_load32(x + 2 * pitch + 2), k.q2, s);
-#endif
     y[0] = (int8_t)marram_dsp_taps_end(s, by, k.nudge, shift, away);
 }
 
@@ -144,12 +158,12 @@ MARRAM_INLINE void marram_dsp_depthwise_3x3(const int16_t *plane, int pitch, int
     const int pairs = width / 2;
     for (const int16_t *past = plane + rows * pitch; plane != past; plane += pitch - 2 * pairs) {
         if (pairs & 1) {
-            marram_dsp_depthwise_pair(&plane, pitch, taps, by, y, channels, shift, away);
+            plane = marram_dsp_depthwise_pair(plane, pitch, taps, by, y, channels, shift, away);
             y += 2 * channels;
         }
         for (const int16_t *end = plane + 4 * (pairs / 2); plane != end;) {
-            marram_dsp_depthwise_pair(&plane, pitch, taps, by, y, channels, shift, away);
-            marram_dsp_depthwise_pair(&plane, pitch, taps, by, y + 2 * channels, channels, shift, away);
+            plane = marram_dsp_depthwise_pair(plane, pitch, taps, by, y, channels, shift, away);
+            plane = marram_dsp_depthwise_pair(plane, pitch, taps, by, y + 2 * channels, channels, shift, away);
             y += 4 * channels;
             if (pairs < 4) {
                 break;
@@ -176,31 +190,34 @@ MARRAM_INLINE void marram_dsp_depthwise_3x3s2(const int16_t *plane, int pitch, i
     const int32_t by[2] = {record[6], base + marram_low(lower)};
     for (const int16_t *past = plane + rows * step; plane != past; plane += step - 2 * width) {
         for (const int16_t *end = plane + 2 * width; plane != end; y += channels) {
-            int32_t s;
+            int32_t s = bias;
 #if MARRAM_DSP
-            uint32_t a, b;
-            __asm__ volatile("ldrd %[a], %[b], [%[x], %[row2]]\n\t"
-                             "smlad %[s], %[a], %[p2], %[bias]\n\t"
-                             "smlabt %[s], %[b], %[lower], %[s]\n\t"
-                             "ldrd %[a], %[b], [%[x], %[row1]]\n\t"
-                             "smlad %[s], %[a], %[p1], %[s]\n\t"
-                             "smlabt %[s], %[b], %[upper], %[s]\n\t"
-                             "ldrd %[a], %[b], [%[x]], #4\n\t"
-                             "smlad %[s], %[a], %[p0], %[s]\n\t"
-                             "smlabb %[s], %[b], %[upper], %[s]"
-                             : [x] "+&r"(plane), [a] "=&r"(a), [b] "=&r"(b), [s] "=&r"(s)
-                             : [p0] "r"(p0), [p1] "r"(p1), [p2] "r"(p2), [upper] "r"(upper), [lower] "r"(lower),
-                               [bias] "r"(bias), [row1] "i"(2 * pitch), [row2] "i"(4 * pitch)
-                             : "memory");
-#else
-            s = marram_smlad(marram_load32(plane + 2 * pitch), p2, bias);
-            s = marram_smlabt(marram_load32(plane + 2 * pitch + 2), lower, s);
-            s = marram_smlad(marram_load32(plane + pitch), p1, s);
-            s = marram_smlabt(marram_load32(plane + pitch + 2), upper, s);
-            s = marram_smlad(marram_load32(plane), p0, s);
-            s = marram_smlabb(marram_load32(plane + 2), upper, s);
-            plane += 2;
+            if (MARRAM_DSP_FOLDED(pitch)) {
+                uint32_t a, b;
+                __asm__ volatile("ldrd %[a], %[b], [%[x], %[row2]]\n\t"
+                                 "smlad %[s], %[a], %[p2], %[bias]\n\t"
+                                 "smlabt %[s], %[b], %[lower], %[s]\n\t"
+                                 "ldrd %[a], %[b], [%[x], %[row1]]\n\t"
+                                 "smlad %[s], %[a], %[p1], %[s]\n\t"
+                                 "smlabt %[s], %[b], %[upper], %[s]\n\t"
+                                 "ldrd %[a], %[b], [%[x]], #4\n\t"
+                                 "smlad %[s], %[a], %[p0], %[s]\n\t"
+                                 "smlabb %[s], %[b], %[upper], %[s]"
+                                 : [x] "+&r"(plane), [a] "=&r"(a), [b] "=&r"(b), [s] "=&r"(s)
+                                 : [p0] "r"(p0), [p1] "r"(p1), [p2] "r"(p2), [upper] "r"(upper), [lower] "r"(lower),
+                                   [bias] "r"(bias), [row1] "i"(2 * pitch), [row2] "i"(4 * pitch)
+                                 : "memory");
+            } else
 #endif
+            {
+                s = marram_smlad(marram_load32(plane + 2 * pitch), p2, s);
+                s = marram_smlabt(marram_load32(plane + 2 * pitch + 2), lower, s);
+                s = marram_smlad(marram_load32(plane + pitch), p1, s);
+                s = marram_smlabt(marram_load32(plane + pitch + 2), upper, s);
+                s = marram_smlad(marram_load32(plane), p0, s);
+                s = marram_smlabb(marram_load32(plane + 2), upper, s);
+                plane += 2;
+            }
             if (away) {
                 y[0] = (int8_t)marram_dsp_taps_end(s, by, 2 * marram_low(lower), shift, away);
             } else {
