@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+
 import msgspec
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from tests.compile.toolchain.nets import net, plain, scaled, spoilt
 
 from marram.core.errors import DeviceError, UserError
 from marram.core.graph import Tensor
+from marram.measure import certificate
 from marram.measure.certificate import Vectors, certify, reference_answers
 from marram.measure.extremes import golden_vectors
 from marram.model import interpret
@@ -52,6 +57,21 @@ def test_findings_of_a_sanitiser_are_raised(vectors, tmp_path):
     wrong = spoilt(plain(), "    volatile int shift = 40; if (arena) { (void)(1 << shift); }")
     with pytest.raises(DeviceError, match="shift exponent 40"):
         certify(wrong, vectors, folder=tmp_path)
+
+
+def test_ctrl_c_ends_all_places_at_once(vectors, tmp_path, monkeypatch):
+    asked = certificate.run_batch
+
+    def interrupted(*arguments, **options):
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return asked(*arguments, **options)
+
+    monkeypatch.setattr(certificate, "run_batch", interrupted)
+    # It hangs from its seventh call on: the self-test has four.
+    wrong = spoilt(plain(), "    static volatile int calls; calls = calls + 1; while (calls > 6) { }")
+    with pytest.raises(KeyboardInterrupt):
+        certify(wrong, vectors, cores=("cortex-m4",), compilers=(), folder=tmp_path)
+    assert threading.active_count() == 1
 
 
 def test_golden_vectors_reach_both_ends(vectors):

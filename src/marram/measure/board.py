@@ -32,7 +32,8 @@ class SerialLink:
         except ImportError as error:
             raise MissingExtra("pyserial", extra="board") from error
         self._port = port
-        self._failure: tuple[type[Exception], ...] = (serial.SerialException, OSError)
+        # A line that was closed under a reader shows as TypeError in pyserial 3.5.
+        self._failure: tuple[type[Exception], ...] = (serial.SerialException, OSError, TypeError)
         try:
             self._line: Any = serial.serial_for_url(port, baudrate=baud, timeout=0, write_timeout=1)
         except (*self._failure, ValueError) as error:
@@ -70,6 +71,10 @@ class SerialLink:
     def said(self) -> str:
         """Nothing: a line carries frames only."""
         return ""
+
+    def stop(self) -> None:
+        """From any thread: the line is closed, and whoever waits for it gets a DeviceError."""
+        self._line.close()
 
     def close(self) -> None:
         """Give the line back. Safe to call twice."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -14,11 +13,13 @@ import numpy as np
 from marram.compile.c.generation import Generated
 from marram.compile.toolchain.cross import compile_for
 from marram.compile.toolchain.native import build_library, build_program
+from marram.core.errors import DeviceError
 from marram.core.evidence import Parity
 from marram.core.graph import Array
 from marram.measure.emulator.emulation import EmulatedSession, run_batch
 from marram.measure.native import NativeSession, open_program
 from marram.measure.parity import compare
+from marram.measure.wire.device import Device
 
 
 class Vectors(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,42 +73,69 @@ def certify(
         DeviceError: the code crashed, hung, wrote beside its arena, or a sanitiser found something.
     """
     host = vectors if on_host is None else vectors.first(on_host)
+    few = vectors.first(on_core)
+    places = _Places(generated, time_limit_s)
     with tempfile.TemporaryDirectory(prefix="marram-parity-") as work, ThreadPoolExecutor(max_workers=jobs) as pool:
         base = folder or Path(work)
-        few = vectors.first(on_core)
-        tasks: list[Callable[[], Parity]] = []
+        tasks: list[Future[Parity]] = []
         for compiler in compilers:
-            tasks.append(partial(_library, generated, host, base / f"host-{compiler}", compiler))
-            tasks.append(partial(_sanitised, generated, host, base / f"sanitised-{compiler}", compiler, time_limit_s))
-        tasks += [partial(_core, generated, few, base / core, core, time_limit_s) for core in cores]
-        return tuple(pool.map(lambda task: task(), tasks))
+            tasks.append(pool.submit(places.library, host, base / f"host-{compiler}", compiler))
+            tasks.append(pool.submit(places.sanitised, host, base / f"sanitised-{compiler}", compiler))
+        tasks += [pool.submit(places.core, few, base / core, core) for core in cores]
+        try:
+            return tuple(task.result() for task in tasks)
+        except BaseException:  # a failure or Ctrl-C: nothing goes on behind our back
+            for task in tasks:
+                task.cancel()
+            places.stop()
+            raise
 
 
-def _library(generated: Generated, vectors: Vectors, folder: Path, compiler: str) -> Parity:
-    session = NativeSession(generated, build_library(generated, folder, compiler=compiler))
-    count = len(vectors.inputs[0])
-    rows = [session.run([array[index][None] for array in vectors.inputs]) for index in range(count)]
-    found = tuple(np.concatenate(column) for column in zip(*rows, strict=True))
-    return _parity(vectors, found, f"c {generated.family} on this machine, {compiler}")
+class _Places:
+    """Where C of one model can run, and the devices that are at it."""
 
+    def __init__(self, generated: Generated, time_limit_s: float) -> None:
+        self._generated, self._limit_s = generated, time_limit_s
+        self._open: list[Device] = []
+        self._stopped = False
 
-def _sanitised(generated: Generated, vectors: Vectors, folder: Path, compiler: str, time_limit_s: float) -> Parity:
-    device = open_program(generated, build_program(generated, folder, compiler=compiler))
-    try:
+    def library(self, vectors: Vectors, folder: Path, compiler: str) -> Parity:
+        """In this process."""
+        session = NativeSession(self._generated, build_library(self._generated, folder, compiler=compiler))
+        count = len(vectors.inputs[0])
+        rows = [session.run([array[index][None] for array in vectors.inputs]) for index in range(count)]
+        found = tuple(np.concatenate(column) for column in zip(*rows, strict=True))
+        return self._parity(vectors, found, f"on this machine, {compiler}")
+
+    def sanitised(self, vectors: Vectors, folder: Path, compiler: str) -> Parity:
+        """As a program with sanitisers."""
+        device = open_program(self._generated, build_program(self._generated, folder, compiler=compiler))
+        try:
+            found = self._tested(device, vectors)
+        finally:
+            device.close()
+        return self._parity(vectors, found, f"on this machine, {compiler} with ASan and UBSan")
+
+    def core(self, vectors: Vectors, folder: Path, core: str) -> Parity:
+        """On an emulated core."""
+        compiled = compile_for(self._generated, core, folder)
+        with EmulatedSession(compiled) as session:
+            found = self._tested(session.device, vectors)
+        return self._parity(vectors, found, f"on {core} (emulated {compiled.board.machine})")
+
+    def stop(self) -> None:
+        """End all devices, those that are only being built as well."""
+        self._stopped = True
+        for device in self._open:
+            device.stop()
+
+    def _tested(self, device: Device, vectors: Vectors) -> tuple[Array, ...]:
+        self._open.append(device)
+        if self._stopped:
+            raise DeviceError("another place has failed", where="parity")
         device.self_test([array[0][None] for array in vectors.inputs], [array[0][None] for array in vectors.expected])
-        found = run_batch(device, generated.graph.input_tensors, vectors.inputs, time_limit_s=time_limit_s)
-    finally:
-        device.close()
-    return _parity(vectors, found, f"c {generated.family} on this machine, {compiler} with ASan and UBSan")
+        return run_batch(device, self._generated.graph.input_tensors, vectors.inputs, time_limit_s=self._limit_s)
 
-
-def _core(generated: Generated, vectors: Vectors, folder: Path, core: str, time_limit_s: float) -> Parity:
-    compiled = compile_for(generated, core, folder)
-    with EmulatedSession(compiled) as session:
-        session.device.self_test([array[0][None] for array in vectors.inputs], [array[0][None] for array in vectors.expected])
-        found = session.run_many(vectors.inputs, time_limit_s=time_limit_s)
-    return _parity(vectors, found, f"c {generated.family} on {core} (emulated {compiled.board.machine})")
-
-
-def _parity(vectors: Vectors, found: tuple[Array, ...], place: str) -> Parity:
-    return compare(vectors.expected, found, vectors=vectors.inputs, runtime=place, reference_name="integer reference")
+    def _parity(self, vectors: Vectors, found: tuple[Array, ...], place: str) -> Parity:
+        name = f"c {self._generated.family} {place}"
+        return compare(vectors.expected, found, vectors=vectors.inputs, runtime=name, reference_name="integer reference")

@@ -44,6 +44,9 @@ class Tape:
     def said(self):
         return "words of the device"
 
+    def stop(self):
+        pass
+
     def close(self):
         pass
 

@@ -127,6 +127,10 @@ class Device:
         """Let the device stop; its answer is awaited."""
         self._ask(END, b"", 0)
 
+    def stop(self) -> None:
+        """From any thread: a request that is being answered fails soon."""
+        self._link.stop()
+
     def close(self) -> None:
         """Close the link. Safe to call twice."""
         self._link.close()

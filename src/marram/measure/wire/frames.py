@@ -51,6 +51,9 @@ class Link(Protocol):
     def said(self) -> str:
         """What the device or its emulator printed, for error texts."""
 
+    def stop(self) -> None:
+        """From any thread: whoever waits for this link gets a DeviceError soon."""
+
     def close(self) -> None:
         """Give the device back. Safe to call twice."""
 

@@ -110,6 +110,10 @@ class ProcessLink:
         except subprocess.TimeoutExpired as error:
             raise DeviceError(f"does not end within {time_limit_s:g} s", where=self._name) from error
 
+    def stop(self) -> None:
+        """From any thread: end the process; whoever waits for it gets a DeviceError."""
+        self._process.kill()
+
     def close(self) -> None:
         """End the process. Safe to call twice."""
         self._finalizer()
