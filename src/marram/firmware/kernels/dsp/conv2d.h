@@ -22,14 +22,28 @@ MARRAM_INLINE const int8_t *marram_dsp_tap(const marram_dsp_conv *c, const int8_
     return x + marram_row(iy, w->in_rows, w->in_height, w->in_width * w->in_channels) + ix * w->in_channels;
 }
 
-/* Three windows, tap by tap: at borders, across rows and with dilation. */
-MARRAM_DSP_OPAQUE static void marram_dsp_gather_taps(const marram_dsp_conv *c, const int8_t *x, const int *iy, const int *ix,
-                                                     uint32_t *scratch)
+/* Gathers three windows that begin at (iy, ix): row by row where they lie beside each other inside of the image; tap by tap
+ * at borders, across rows and with dilation. */
+MARRAM_DSP_OPAQUE static void marram_dsp_gather_windows(const marram_dsp_conv *c, const int8_t *x, const int *iy, const int *ix,
+                                                        uint32_t *scratch)
 {
     const marram_window *const w = &c->window;
+    const int past = iy[0] + w->kernel_height * w->dilation_y;
+    const int across = w->kernel_width * w->dilation_x;
     uint32_t *to = scratch + MARRAM_DSP_BEGINNINGS;
-    for (int ky = 0; ky < w->kernel_height * w->dilation_y; ky += w->dilation_y) {
-        for (int kx = 0; kx < w->kernel_width * w->dilation_x; kx += w->dilation_x) {
+    scratch[0] = scratch[1] = scratch[2] = 0;
+    if (iy[2] == iy[0] && ix[2] - ix[0] == 2 * w->stride_x && iy[0] >= 0 && past - w->dilation_y < w->in_height && ix[0] >= 0 &&
+        ix[2] + w->kernel_width <= w->in_width && w->dilation_x == 1) {
+        const int step = w->stride_x * w->in_channels;
+        for (int row = iy[0]; row < past; row += w->dilation_y) {
+            const int8_t *const from = x + marram_row(row, w->in_rows, w->in_height, w->in_width * w->in_channels) +
+                                       ix[0] * w->in_channels;
+            to = marram_dsp_gather(to, from, from + step, from + 2 * step, (across * w->in_channels) >> 2, scratch);
+        }
+        return;
+    }
+    for (int ky = 0; ky < past - iy[0]; ky += w->dilation_y) {
+        for (int kx = 0; kx < across; kx += w->dilation_x) {
             to = marram_dsp_gather(to, marram_dsp_tap(c, x, iy[0] + ky, ix[0] + kx), marram_dsp_tap(c, x, iy[1] + ky, ix[1] + kx),
                                    marram_dsp_tap(c, x, iy[2] + ky, ix[2] + kx), w->in_channels >> 2, scratch);
         }
@@ -40,40 +54,35 @@ MARRAM_DSP_OPAQUE static void marram_dsp_gather_taps(const marram_dsp_conv *c, c
 MARRAM_DSP_OPAQUE static void marram_dsp_conv2d(const marram_dsp_conv *c, const int8_t *x, int8_t *y, int row_begin,
                                                 int row_end, uint32_t *scratch)
 {
-    const marram_window *const w = &c->window;
-    const int step = w->stride_x * w->in_channels;
-    const int pitch = w->in_width * w->in_channels;
     int oy = row_begin;
     int ox = 0;
     while (oy < row_end) {
+#if MARRAM_DSP
+        __asm__("" : "+r"(c)); /* so that the sizes are not all kept on the stack */
+#endif
+        const marram_window *const w = &c->window;
         int iy[3];
         int ix[3];
-        size_t place[3];
-        scratch[0] = scratch[1] = scratch[2] = 0;
+        int place[3];
         for (int pixel = 0; pixel < 3; pixel++) {
-            const int there = oy < row_end;
-            iy[pixel] = there ? oy * w->stride_y - w->pad_top : iy[0];
-            ix[pixel] = there ? ox * w->stride_x - w->pad_left : ix[0];
-            place[pixel] = there ? marram_row(oy, w->out_rows, w->out_height, w->out_width * w->out_channels) +
-                                       (size_t)(ox * w->out_channels) : place[0];
-            if (++ox >= w->out_width && there) {
+            if (oy < row_end) {
+                iy[pixel] = oy * w->stride_y - w->pad_top;
+                ix[pixel] = ox * w->stride_x - w->pad_left;
+                place[pixel] = (int)marram_row(oy, w->out_rows, w->out_height, w->out_width * w->out_channels) +
+                               ox * w->out_channels;
+            } else {
+                iy[pixel] = iy[0];
+                ix[pixel] = ix[0];
+                place[pixel] = place[0];
+            }
+            if (++ox == w->out_width) {
                 ox = 0;
                 oy++;
             }
         }
-        const int bottom = iy[0] + (w->kernel_height - 1) * w->dilation_y;
-        if (iy[2] == iy[0] && ix[2] - ix[0] == 2 * w->stride_x && iy[0] >= 0 && bottom < w->in_height && ix[0] >= 0 &&
-            ix[2] + w->kernel_width <= w->in_width && w->dilation_x == 1) {
-            uint32_t *to = scratch + MARRAM_DSP_BEGINNINGS;
-            for (int row = iy[0]; row <= bottom; row += w->dilation_y) {
-                const int8_t *const from = x + marram_row(row, w->in_rows, w->in_height, pitch) + ix[0] * w->in_channels;
-                to = marram_dsp_gather(to, from, from + step, from + 2 * step, (w->kernel_width * w->in_channels) >> 2, scratch);
-            }
-        } else {
-            marram_dsp_gather_taps(c, x, iy, ix, scratch);
-        }
-        marram_dsp_outputs(c->tile, scratch, c->stream, y + place[0], w->out_channels, c->groups, (int)(place[1] - place[0]),
-                           (int)(place[2] - place[0]), c->zero);
+        marram_dsp_gather_windows(c, x, iy, ix, scratch);
+        marram_dsp_outputs(c->tile, scratch, c->stream, y + place[0], w->out_channels, c->groups, place[1] - place[0],
+                           place[2] - place[0], c->zero);
     }
 }
 

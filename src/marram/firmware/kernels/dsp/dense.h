@@ -12,6 +12,8 @@ typedef void marram_dsp_quads(const void *x, const uint32_t *stream, int8_t *y, 
 #define MARRAM_DSP_FLIP 0xff80ff80u /* x1 x0 -> x1 - 128 - 256 * x0; as a pair, (-128, -128) */
 
 #if MARRAM_DSP
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* assembly finds them in registers */
 #define MARRAM_DSP_QUAD_SUM(sum, w)              \
     "smlad " sum ", r1, " w ", " sum "\n"        \
     "sxtb16 " w ", " w ", ror #8\n"              \
@@ -104,6 +106,7 @@ MARRAM_DSP_QUADS(marram_dsp_quads_raw_floored, MARRAM_DSP_QUAD_RAW, "64", "2", M
 MARRAM_DSP_QUADS(marram_dsp_quads_raw_away, MARRAM_DSP_QUAD_RAW, "64", "2", MARRAM_DSP_QUAD_STORE_AWAY)
 MARRAM_DSP_QUADS(marram_dsp_quads_expanded_floored, MARRAM_DSP_QUAD_EXPANDED, "52", "3", MARRAM_DSP_QUAD_STORE)
 MARRAM_DSP_QUADS(marram_dsp_quads_expanded_away, MARRAM_DSP_QUAD_EXPANDED, "52", "3", MARRAM_DSP_QUAD_STORE_AWAY)
+#pragma GCC diagnostic pop
 #else
 MARRAM_INLINE uint32_t marram_dsp_flipped(uint32_t word)
 {

@@ -31,6 +31,8 @@ typedef const uint32_t *marram_dsp_tile(const uint32_t *gathered, const uint32_t
                                         int third, int zero);
 
 #if MARRAM_DSP
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* assembly finds them in registers */
 #define MARRAM_DSP_GATHER_GROUP   \
     "ldr r7, [r1], #4\n"          \
     "ldr r8, [r2], #4\n"          \
@@ -189,6 +191,7 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static const uint32_t *marram_dsp_tile_
                      MARRAM_DSP_TILE_STORE_AWAY("r12", "r9", "[lr, r6]") MARRAM_DSP_TILE_STORE_AWAY("r11", "r9", "[lr, r5]")
                      MARRAM_DSP_TILE_STORE_AWAY("r10", "r9", "[lr], #1") MARRAM_DSP_TILE_END);
 }
+#pragma GCC diagnostic pop
 #else
 MARRAM_DSP_OPAQUE static uint32_t *marram_dsp_gather(uint32_t *to, const int8_t *first, const int8_t *second,
                                                      const int8_t *third, int groups, uint32_t *beginnings)
@@ -257,10 +260,10 @@ MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_away(const uint32_t *ga
 }
 #endif
 
-/* All outputs of a tile. Of an odd number of channels the last two are made again by a pair of their own; a single channel
+/* All outputs of a tile with an odd number of channels: the last two are made again by a pair of their own; a single channel
  * is a pair of itself. */
-MARRAM_INLINE void marram_dsp_outputs(marram_dsp_tile *tile, const uint32_t *gathered, const uint32_t *stream, int8_t *y,
-                                      int channels, int groups, int second, int third, int zero)
+MARRAM_DSP_OPAQUE static void marram_dsp_outputs_odd(marram_dsp_tile *tile, const uint32_t *gathered, const uint32_t *stream,
+                                                     int8_t *y, int channels, int groups, int second, int third, int zero)
 {
     if (channels == 1) {
         int8_t twice[6];
@@ -271,8 +274,17 @@ MARRAM_INLINE void marram_dsp_outputs(marram_dsp_tile *tile, const uint32_t *gat
         return;
     }
     stream = tile(gathered, stream, y, groups, second, third, zero);
+    (void)tile(gathered, stream, y + channels - 2, groups, second, third, zero);
+}
+
+/* All outputs of a tile. */
+MARRAM_INLINE void marram_dsp_outputs(marram_dsp_tile *tile, const uint32_t *gathered, const uint32_t *stream, int8_t *y,
+                                      int channels, int groups, int second, int third, int zero)
+{
     if (channels & 1) {
-        (void)tile(gathered, stream, y + channels - 2, groups, second, third, zero);
+        marram_dsp_outputs_odd(tile, gathered, stream, y, channels, groups, second, third, zero);
+    } else {
+        (void)tile(gathered, stream, y, groups, second, third, zero);
     }
 }
 #endif

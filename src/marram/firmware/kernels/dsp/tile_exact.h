@@ -6,6 +6,8 @@
 /* Tiles for any multiplier, shift and clamp. The pair's weights are followed by a word of low (bits 0-7), high (8-15) and
  * whether it is the last pair (16), and by bias, multiplier and shift of each channel. */
 #if MARRAM_DSP
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* assembly finds them in registers */
 /* Six sums: three pixels of the first channel, three of the second. */
 MARRAM_DSP_OPAQUE __attribute__((naked)) static void marram_dsp_sums(const uint32_t *gathered, const uint32_t *stream,
                                                                      uint32_t *sums, int groups)
@@ -25,6 +27,7 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static void marram_dsp_sums(const uint3
                      "stmia r0, {r7-r12}\n"
                      "pop {r4-r11, pc}\n");
 }
+#pragma GCC diagnostic pop
 #else
 MARRAM_DSP_OPAQUE static void marram_dsp_sums(const uint32_t *gathered, const uint32_t *stream, uint32_t *sums, int groups)
 {
