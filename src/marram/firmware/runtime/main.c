@@ -146,7 +146,7 @@ static int32_t answer_hello(const marram_frame *asked)
         block[8 + i] = digest[i];
     }
     marram_put32(block + 40, (uint32_t)HARNESS_INPUTS | (uint32_t)HARNESS_OUTPUTS << 16);
-    marram_answer_begin(asked, 0, sizeof block + 4u * (HARNESS_INPUTS + HARNESS_OUTPUTS));
+    marram_answer_begin(asked, 0, (uint32_t)(sizeof block + sizeof input_bytes + sizeof output_bytes));
     marram_answer_bytes(block, sizeof block);
     for (int i = 0; i < HARNESS_INPUTS + HARNESS_OUTPUTS; i++) {
         marram_put32(size, i < HARNESS_INPUTS ? input_bytes[i] : output_bytes[i - HARNESS_INPUTS]);
@@ -202,7 +202,7 @@ static int32_t answer_self_test(const marram_frame *asked)
 }
 
 #if defined(__arm__)
-extern uint32_t marram_stack_limit;
+extern uint32_t marram_stack_limit[]; /* named by the linker script */
 
 enum { UNUSED = 0xA5A5A5A5u };
 
@@ -210,17 +210,17 @@ enum { UNUSED = 0xA5A5A5A5u };
 __attribute__((noinline)) static uint32_t stack_of_invoke(uint32_t *status)
 {
     volatile uint32_t *here;
-    volatile uint32_t *word = &marram_stack_limit;
+    volatile uint32_t *word = marram_stack_limit;
     __asm volatile("mov %0, sp" : "=r"(here));
     for (; word < here; word++) {
         *word = UNUSED;
     }
     *status = (uint32_t)harness_invoke(ARENA, HARNESS_ARENA_BYTES);
-    word = &marram_stack_limit;
+    word = marram_stack_limit;
     while (word < here && *word == UNUSED) {
         word++;
     }
-    if (word == &marram_stack_limit && *status == 0u) {
+    if (word == marram_stack_limit && *status == 0u) {
         *status = MARRAM_STACK_FULL;
     }
     return (uint32_t)((uintptr_t)here - (uintptr_t)word);

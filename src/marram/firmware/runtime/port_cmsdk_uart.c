@@ -14,27 +14,28 @@ typedef struct {
     volatile uint32_t data;
     volatile uint32_t state;
     volatile uint32_t control;
+    /* cppcheck-suppress unusedStructMember ; holds its place */
     volatile uint32_t interrupts;
     volatile uint32_t divider;
 } Uart;
 
 enum { TRANSMITTER_FULL = 1, RECEIVER_FULL = 2, TRANSMIT = 1, RECEIVE = 2 };
 
-#define UART ((Uart *)MARRAM_UART)
+static Uart *const uart = (Uart *)MARRAM_UART;
 
 void marram_port_open(void)
 {
-    UART->divider = MARRAM_UART_DIVIDER;
-    UART->control = TRANSMIT | RECEIVE;
+    uart->divider = MARRAM_UART_DIVIDER;
+    uart->control = TRANSMIT | RECEIVE;
 }
 
 size_t marram_port_read(void *to, size_t bytes)
 {
     uint8_t *next = to;
     for (size_t i = 0; i < bytes; i++) {
-        while ((UART->state & RECEIVER_FULL) == 0u) {
+        while ((uart->state & RECEIVER_FULL) == 0u) {
         }
-        next[i] = (uint8_t)UART->data;
+        next[i] = (uint8_t)uart->data;
     }
     return bytes;
 }
@@ -43,9 +44,9 @@ void marram_port_write(const void *from, size_t bytes)
 {
     const uint8_t *next = from;
     for (size_t i = 0; i < bytes; i++) {
-        while ((UART->state & TRANSMITTER_FULL) != 0u) {
+        while ((uart->state & TRANSMITTER_FULL) != 0u) {
         }
-        UART->data = next[i];
+        uart->data = next[i];
     }
 }
 

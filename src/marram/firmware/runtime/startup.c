@@ -1,8 +1,9 @@
 /* Reset, vectors and faults of every Cortex-M profile. The C runtime is set up here and nothing else is needed: no crt0. */
 #include <stdint.h>
 
-extern uint32_t marram_stack_top, marram_stack_limit, marram_data_begin, marram_data_end, marram_data_load;
-extern uint32_t marram_bss_begin, marram_bss_end;
+/* Places that the linker script names. */
+extern uint32_t marram_stack_top[], marram_data_begin[], marram_data_end[], marram_data_load[];
+extern uint32_t marram_bss_begin[], marram_bss_end[];
 
 int main(void);
 /* What to do with a fault: the harness reports it, the minimal application stands still. Registers as stacked by the core. */
@@ -45,11 +46,13 @@ __attribute__((used)) _Noreturn void marram_start(void)
     /* Armv6-M has no unaligned access. Where its code runs on a larger core, that core shall refuse it as well. */
     *(volatile uint32_t *)0xE000ED14u |= 1u << 3;
 #endif
-    const uint32_t *from = &marram_data_load;
-    for (uint32_t *to = &marram_data_begin; to < &marram_data_end; to++) {
+    const uint32_t *from = marram_data_load;
+    /* cppcheck-suppress comparePointers ; two ends of one section */
+    for (uint32_t *to = marram_data_begin; to < marram_data_end; to++) {
         *to = *from++;
     }
-    for (uint32_t *to = &marram_bss_begin; to < &marram_bss_end; to++) {
+    /* cppcheck-suppress comparePointers ; two ends of one section */
+    for (uint32_t *to = marram_bss_begin; to < marram_bss_end; to++) {
         *to = 0;
     }
     marram_stop(main());
@@ -74,7 +77,7 @@ void __aeabi_unwind_cpp_pr0(void)
 typedef void (*Vector)(void);
 
 __attribute__((section(".vectors"), used)) static const Vector vectors[16] = {
-    (Vector)&marram_stack_top, /* loaded into SP by the core */
+    (Vector)marram_stack_top, /* loaded into SP by the core */
     marram_reset,
     marram_fault_entry, /* NMI */
     marram_fault_entry, /* HardFault */
