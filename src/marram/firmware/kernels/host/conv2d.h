@@ -17,12 +17,42 @@ typedef struct {
     int quads;
 } marram_product;
 
-enum { MARRAM_MOST_PIXELS = 16 };
-
 MARRAM_INLINE int marram_least(int a, int b)
 {
     return a < b ? a : b;
 }
+
+#if defined(MARRAM_PLAIN)
+/* One channel of a record's sum as a byte. */
+MARRAM_INLINE int8_t marram_byte(int32_t sum, const int32_t *record, const marram_scaling s)
+{
+    const int32_t value = marram_multiply(sum, record[16 * MARRAM_MULTIPLIER], record[16 * MARRAM_SHIFT]);
+    return (int8_t)marram_clamp(value + s.zero, s.low, s.high);
+}
+
+MARRAM_SHARED void marram_host_product(const marram_product d, const uint8_t *x, int8_t *y, const int8_t *weights,
+                                       const marram_scaling s)
+{
+    const int blocks = (d.channels + 15) / 16, depth = d.kernel_rows * d.kernel_columns * d.quads;
+    for (int pixel = 0; pixel < d.rows * d.columns; pixel++) {
+        const uint8_t *window = x + pixel / d.columns * d.in_row + pixel % d.columns * d.in_pixel;
+        for (int c = 0; c < d.channels; c++) {
+            const int group = c / 64 * 4, step = 64 * marram_least(4, blocks - group);
+            const int8_t *w = weights + group * depth * 64 + c % 64 * 4;
+            const int32_t *record = s.records + c / 16 * s.rows * 16 + c % 16;
+            int32_t sum = record[16 * MARRAM_BIAS];
+            for (int k = 0; k < d.kernel_rows * d.kernel_columns; k++) {
+                const uint8_t *run = window + k / d.kernel_columns * d.kernel_row + k % d.kernel_columns * d.kernel_column;
+                for (int q = 0; q < d.quads; q++, run += 4, w += step) {
+                    sum += (int8_t)run[0] * w[0] + (int8_t)run[1] * w[1] + (int8_t)run[2] * w[2] + (int8_t)run[3] * w[3];
+                }
+            }
+            y[pixel * d.channels + c] = marram_byte(sum, record, s);
+        }
+    }
+}
+#else
+enum { MARRAM_MOST_PIXELS = 16 };
 
 /* The sums of a tile are variables of their own, s<pixel>_<vector>, as compilers keep no array in registers whose loops they
  * unroll late. What is beyond a tile's pixels and vectors is folded away. */
@@ -215,6 +245,7 @@ MARRAM_INLINE void marram_host_product(const marram_product d, const uint8_t *x,
                                s);
     }
 }
+#endif
 
 /* A layer on the last axis, or a convolution of 1 x 1: the input needs no padding. */
 MARRAM_INLINE void marram_host_dense(const marram_product d, const int8_t *x, int8_t *y, const int8_t *weights,

@@ -8,6 +8,7 @@ typedef struct {
     int rows, form, zero, low, high;
 } marram_scaling;
 
+#if !defined(MARRAM_PLAIN)
 /* Four vectors of sums as bytes; vector i has the channels of `records[i]`. In the order of marram_packed. */
 MARRAM_INLINE marram_slice marram_scaled(const marram_sums sums[4], const int32_t *const records[4], const marram_scaling s)
 {
@@ -18,4 +19,5 @@ MARRAM_INLINE marram_slice marram_scaled(const marram_sums sums[4], const int32_
     }
     return marram_packed(values, marram_zero_left(s.zero, s.form), s.low, s.high);
 }
+#endif
 #endif

@@ -29,6 +29,13 @@
 #define MARRAM_UNROLL _Pragma("GCC unroll 32")
 #endif
 
+/* Shared by all layers of a model. */
+#if defined(__GNUC__)
+#define MARRAM_SHARED static __attribute__((noinline, unused))
+#else
+#define MARRAM_SHARED static
+#endif
+
 /* One-sided and two-sided float scaling or none: see marram_scale. */
 #define MARRAM_SCALE_INTEGER (-1)
 #define MARRAM_SCALE_TWO_SIDED 256
@@ -514,91 +521,13 @@ MARRAM_INLINE void marram_put(int8_t *y, marram_slice bytes, int count)
 }
 
 #else
+/* Plain C: products and depthwise convolutions have loops of their own (host/plain.h), shared by all layers. */
+#define MARRAM_PLAIN 1
 #define MARRAM_LANES 4
 #define MARRAM_FLIP 0
-#define MARRAM_TILE 4
-#define MARRAM_TILE_VECTORS 4
 typedef struct {
     int32_t lane[4];
 } marram_v32;
-typedef struct {
-    int8_t byte[16];
-} marram_slice;
-typedef marram_v32 marram_sums;
-typedef const int8_t *marram_quad;
-
-MARRAM_INLINE marram_sums marram_begin(const int32_t *record)
-{
-    marram_sums sums;
-    memcpy(&sums, record + 16 * MARRAM_BIAS, sizeof sums);
-    return sums;
-}
-
-MARRAM_INLINE marram_v32 marram_end(marram_sums sums, const int32_t *record)
-{
-    (void)record;
-    return sums;
-}
-
-MARRAM_INLINE marram_sums marram_more(void)
-{
-    return (marram_sums){{0}};
-}
-
-MARRAM_INLINE marram_sums marram_joined(marram_sums a, marram_sums b)
-{
-    for (int i = 0; i < 4; i++) {
-        a.lane[i] = (int32_t)((uint32_t)a.lane[i] + (uint32_t)b.lane[i]);
-    }
-    return a;
-}
-
-MARRAM_INLINE marram_quad marram_quad_at(const uint8_t *x)
-{
-    return (const int8_t *)x;
-}
-
-MARRAM_INLINE marram_sums marram_dot(marram_sums sums, marram_quad x, const int8_t *weights)
-{
-    for (int i = 0; i < 4; i++) {
-        for (int k = 0; k < 4; k++) {
-            sums.lane[i] += x[k] * weights[4 * i + k];
-        }
-    }
-    return sums;
-}
-
-MARRAM_INLINE marram_sums marram_dot_slice(marram_sums sums, marram_slice x, const int8_t *weights)
-{
-    for (int i = 0; i < 16; i++) {
-        sums.lane[i / 4] += x.byte[i] * weights[i];
-    }
-    return sums;
-}
-
-MARRAM_INLINE marram_slice marram_slice_at(const uint8_t *x)
-{
-    marram_slice slice;
-    memcpy(&slice, x, sizeof slice);
-    return slice;
-}
-
-MARRAM_INLINE void marram_interleave(const marram_slice in[4], marram_slice out[4])
-{
-    for (int i = 0; i < 16; i++) {
-        for (int t = 0; t < 4; t++) {
-            out[i / 4].byte[4 * (i % 4) + t] = in[t].byte[i];
-        }
-    }
-}
-
-MARRAM_INLINE marram_v32 marram_scale_integer(marram_v32 sums, const int32_t *record)
-{
-    for (int i = 0; i < 4; i++) {
-        sums.lane[i] = marram_multiply(sums.lane[i], record[16 * MARRAM_MULTIPLIER + i], record[16 * MARRAM_SHIFT + i]);
-    }
-    return sums;
-}
 
 MARRAM_INLINE marram_v32 marram_signed_at(const int8_t *x)
 {
@@ -607,32 +536,16 @@ MARRAM_INLINE marram_v32 marram_signed_at(const int8_t *x)
 
 MARRAM_INLINE marram_v32 marram_added(marram_v32 a, marram_v32 b)
 {
-    return marram_joined(a, b);
-}
-
-MARRAM_INLINE marram_slice marram_packed(const marram_v32 v[4], int zero, int low, int high)
-{
-    marram_slice bytes;
-    for (int i = 0; i < 16; i++) {
-        const int32_t value = v[i / 4].lane[i % 4];
-        bytes.byte[i] = (int8_t)marram_clamp(marram_clamp(value, -512, 512) + zero, low, high);
+    for (int i = 0; i < 4; i++) {
+        a.lane[i] += b.lane[i];
     }
-    return bytes;
-}
-
-MARRAM_INLINE marram_slice marram_in_a_row(marram_slice packed)
-{
-    return packed;
-}
-
-MARRAM_INLINE void marram_put(int8_t *y, marram_slice bytes, int count)
-{
-    memcpy(y, &bytes, (size_t)(count < 16 ? count : 16));
+    return a;
 }
 #endif
 
 #define MARRAM_SLICE (4 * MARRAM_LANES)
 
+#if !defined(MARRAM_PLAIN)
 /* What `form` of scaling a layer's outputs take: MARRAM_SCALE_INTEGER, or the number of exceptions in a channel, plus
  * MARRAM_SCALE_TWO_SIDED where the zero point is not in the addends. */
 MARRAM_INLINE marram_v32 marram_scale(marram_v32 sums, const int32_t *record, int form)
@@ -656,6 +569,7 @@ MARRAM_INLINE int marram_zero_left(int zero, int form)
     return zero;
 #endif
 }
+#endif
 
 /* Copies bytes, prepared. */
 MARRAM_INLINE void marram_prepare(uint8_t *restrict to, const int8_t *restrict from, size_t count)
