@@ -80,8 +80,9 @@ def _aligned(size: int) -> int:
     return -(-size // 16) * 16
 
 
-def in_turn(problem: Problem, *, lean: bool = False) -> MemoryPlan:
+def in_turn(problem: Problem, *, lean: bool = False, budget_bytes: int | None = None) -> MemoryPlan:
     """Every value whole and in a place of its own."""
+    del budget_bytes
     sizes, at = {}, 0
     for name, value in problem.values.items():
         sizes[name] = (at, value.rows)

@@ -18,6 +18,9 @@ from marram.core.graph import Array
 _INPUTS = np.arange(-128, 128, dtype=np.int64)
 _NEIGHBOURS = sorted(product((0, 1, -1, 2, -2, 4, -4, 8, -8), repeat=2), key=lambda pair: abs(pair[0]) + abs(pair[1]))
 
+_OUTWARD = (512, 1024, 2048, 4096)
+"""A little more of both makes halves round away from zero, against what the products lose."""
+
 
 class LinearSum(msgspec.Struct, frozen=True, kw_only=True):
     """``clamp((((first * a) >> p) + ((second * b) >> p) + offset) >> shift)`` for int8 a, b; every sum fits int32."""
@@ -45,13 +48,18 @@ def linear_sum(truth: Array, factors: tuple[float, float], low: int, high: int, 
         return None
     wide = truth.astype(np.int64)
     above, below = wide > low, wide < high
-    for nudges in _NEIGHBOURS:
-        first, second = (round(factor) + nudge for factor, nudge in zip(scaled, nudges, strict=True))
+    outward = [(math.copysign(size, factors[0]), math.copysign(size, factors[1])) for size in _OUTWARD]
+    for nudges in (*_NEIGHBOURS, *outward):
+        first, second = (round(factor) + round(nudge) for factor, nudge in zip(scaled, nudges, strict=True))
         sums = (first * _INPUTS >> dropped)[:, None] + (second * _INPUTS >> dropped)[None, :]
         floor = (wide << shift) - sums
         least = int(floor.max(initial=-(2**31) + 1, where=above))
         most = int(floor.min(initial=2**31, where=below)) + (1 << shift) - 1
         offset = (least + min(most, 2**31 - 1)) // 2
-        if least <= most and int(np.abs(sums).max()) + abs(offset) < 2**31 and abs(offset) + 128 * abs(first >> dropped) < 2**31:
+        if (
+            least <= most
+            and int(np.abs(sums).max()) + abs(offset) < 2**31
+            and abs(offset) + 128 * abs(first >> dropped) < 2**31
+        ):
             return LinearSum(first=first, second=second, offset=offset, shift=shift)
     return None

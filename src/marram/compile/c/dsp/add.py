@@ -25,7 +25,11 @@ def sub(place: Place) -> Routine:
 def _sum(place: Place, sign: int, activation: Activation) -> Routine:
     site = place.site
     a, b = site.input(0), site.input(1)
-    if a.shape != b.shape or {a.dtype, b.dtype, site.output.dtype} != {"int8"} or any(value is not None for value in site.constants):
+    if (
+        a.shape != b.shape
+        or {a.dtype, b.dtype, site.output.dtype} != {"int8"}
+        or any(value is not None for value in site.constants)
+    ):
         raise site.error("sums of two int8 activations of one shape are served here")
     inputs = np.arange(-128, 128).astype(np.int8)
     (truth,) = kernel_of(site)(np.repeat(inputs, 256), np.tile(inputs, 256))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from marram.compile.c.division import LinearMap, linear_map
+from marram.compile.c.division import linear_map
 from marram.compile.c.geometry import Geometry, geometry
 from marram.compile.c.place import Place, Routine
 from marram.core.operators import AveragePool2D, Mean
-from marram.model.reference.arithmetic import activation_range
-from marram.model.reference.tables import kernel_of
+from marram.model.reference.arithmetic import activation_range, multiplier
+from marram.model.reference.reduction import divided
 
 _MOST_PIXELS = 256
 """Of a window, so that sums of int8 fit int16."""
@@ -32,7 +32,7 @@ def average_pool2d(place: Place) -> Routine:
         raise site.error(f"no factor divides all sums of {count} pixels")
     return Routine(
         includes=("dsp/average_pool2d.h",),
-        body=_call(sizes, "row_begin, row_end", found, low, high),
+        body=_call(sizes, "row_begin, row_end", _quotient(found.factor, found.offset, found.shift), low, high),
         windows=(sizes.rows,),
         columns=(sizes.columns,),
         traversal="pixels",
@@ -48,9 +48,14 @@ def mean(place: Place) -> Routine:
     count = int(np.prod(shape[1:3]))
     if len(shape) != 4 or sorted(axis % 4 for axis in axes) != [1, 2] or site.input(0).dtype != "int8" or shape[0] != 1:
         raise site.error("means of int8 over the places of an image are served here")
-    found = _mean_map(place, count) if count <= _MOST_PIXELS and site.output.dtype == "int8" else None
-    if found is None:
-        raise site.error(f"no factor makes means of all sums of {count} pixels")
+    if count > _MOST_PIXELS or site.output.dtype != "int8":
+        raise site.error(f"means of at most {_MOST_PIXELS} pixels are served here")
+    by = divided(multiplier(float(site.scale(site.input(0))) / float(site.scale(site.output))), count)
+    right, zero_point = -int(by.shifts), site.zero_point(site.output)
+    addend = (zero_point << max(right, 0)) + (1 << max(right, 1) - 1)
+    if not 1 <= right <= 31 or abs(addend) + (int(by.values) * 256 * count >> 31) + 2 >= 2**31:
+        raise site.error("the mean's factor is out of the range that is served here")
+    quotient = _quotient(int(by.values), -site.zero_point(site.input(0)) * count, right, addend=addend, twice=1)
     _, height, width, channels = shape
     sizes = Geometry(
         in_height=height, in_width=width, in_channels=channels, in_rows=height, out_height=1, out_width=1, out_channels=channels,
@@ -58,28 +63,15 @@ def mean(place: Place) -> Routine:
     )  # fmt: skip
     return Routine(
         includes=("dsp/average_pool2d.h",),
-        body=_call(sizes, "0, 1", found, -128, 127),
+        body=_call(sizes, "0, 1", quotient, -128, 127),
         instructions=1.4 * site.input(0).size + 8.0 * site.output.size,
     )
 
 
-def _mean_map(place: Place, count: int) -> LinearMap | None:
-    """The reference's mean of every sum. A sum is given to it as pixels of its quotient, some of them one greater."""
-    site = place.site
-    _, height, width, channels = site.input(0).shape
-    sums = np.arange(-128 * count, 127 * count + 1)
-    lesser, over = np.divmod(sums, count)
-    pixels = (lesser[:, None] + (np.arange(count) < over[:, None])).astype(np.int8)
-    padded = np.zeros((-(-len(sums) // channels) * channels, count), np.int8)
-    padded[: len(sums)] = pixels
-    images = padded.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-    (found,) = kernel_of(site)(np.ascontiguousarray(images))
-    truth = found.ravel()[: len(sums)].astype(np.int64)
-    slope = float(site.scale(site.input(0))) / float(site.scale(site.output)) / count
-    return linear_map(sums, truth, slope, -128, 127)
+def _quotient(factor: int, offset: int, shift: int, *, addend: int = 0, twice: int = 0) -> str:
+    fields = f".factor = {factor}, .offset = {offset}, .addend = {addend}, .shift = {shift}, .twice = {twice}"
+    return f"((marram_dsp_quotient){{{fields}}})"
 
 
-def _call(sizes: Geometry, rows: str, by: LinearMap, low: int, high: int) -> str:
-    return (
-        f"marram_dsp_average_pool2d({sizes.literal}, x0, y0, {rows}, {by.factor}, {by.offset}, {by.shift}, {low}, {high});"
-    )
+def _call(sizes: Geometry, rows: str, quotient: str, low: int, high: int) -> str:
+    return f"marram_dsp_average_pool2d({sizes.literal}, x0, y0, {rows}, {quotient}, {low}, {high});"

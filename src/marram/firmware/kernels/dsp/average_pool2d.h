@@ -1,7 +1,7 @@
 #ifndef MARRAM_DSP_AVERAGE_POOL2D_H
 #define MARRAM_DSP_AVERAGE_POOL2D_H
 #include "common/window.h"
-#include "dsp/intrinsics.h"
+#include "dsp/requantise.h"
 
 /* Sums of four channels over `count` pixels `channels` bytes apart, onto pairs of int16: of channels 0 and 2, and 1 and 3. */
 MARRAM_INLINE void marram_dsp_sum4(const int8_t *x, int count, int channels, uint32_t *even, uint32_t *odd)
@@ -26,17 +26,26 @@ MARRAM_INLINE void marram_dsp_sum4(const int8_t *x, int count, int channels, uin
     *odd = o;
 }
 
-MARRAM_INLINE int8_t marram_dsp_average(int32_t sum, int32_t factor, int32_t offset, int shift, int low, int high)
+/* How a sum becomes an output: (sum * factor + offset) >> shift where the generator has tried every sum and found these constants
+ * to divide it and round as they should; with `twice` the doubly rounded product of sum + offset and factor. */
+typedef struct {
+    int32_t factor, offset, addend;
+    int shift, twice;
+} marram_dsp_quotient;
+
+MARRAM_INLINE int8_t marram_dsp_average(int32_t sum, const marram_dsp_quotient by, int low, int high)
 {
-    const int32_t value = marram_narrow(sum * factor + offset, shift);
+    if (by.twice) {
+        return (int8_t)marram_dsp_requantise(sum + by.offset, by.factor, by.shift, by.addend, 1, low, high);
+    }
+    const int32_t value = marram_narrow(sum * by.factor + by.offset, by.shift);
     const int32_t floored = low > -128 && value < low ? low : value;
     return (int8_t)(high < 127 && floored > high ? high : floored);
 }
 
-/* (sum * factor + offset) >> shift, clamped, of windows that lie in the image, at most 256 pixels each so that sums fit int16,
- * of rows [row_begin, row_end). The generator has tried every sum: these constants divide it and round as they should. */
+/* Averages of windows that lie in the image, at most 256 pixels each so that sums fit int16, of rows [row_begin, row_end). */
 MARRAM_INLINE void marram_dsp_average_pool2d(const marram_window w, const int8_t *x, int8_t *y, int row_begin, int row_end,
-                                             int32_t factor, int32_t offset, int shift, int low, int high)
+                                             const marram_dsp_quotient by, int low, int high)
 {
     const int row_bytes = w.in_width * w.in_channels;
     const int run = w.kernel_width == w.in_width && w.in_rows == w.in_height ? w.kernel_height : 1; /* rows without a gap */
@@ -50,10 +59,10 @@ MARRAM_INLINE void marram_dsp_average_pool2d(const marram_window w, const int8_t
                     const int8_t *row = left + marram_row(oy * w.stride_y + ky, w.in_rows, w.in_height, row_bytes);
                     marram_dsp_sum4(row + c, run * w.kernel_width, w.in_channels, &even, &odd);
                 }
-                out[c] = marram_dsp_average(marram_low(even), factor, offset, shift, low, high);
-                out[c + 1] = marram_dsp_average(marram_low(odd), factor, offset, shift, low, high);
-                out[c + 2] = marram_dsp_average(marram_high(even), factor, offset, shift, low, high);
-                out[c + 3] = marram_dsp_average(marram_high(odd), factor, offset, shift, low, high);
+                out[c] = marram_dsp_average(marram_low(even), by, low, high);
+                out[c + 1] = marram_dsp_average(marram_low(odd), by, low, high);
+                out[c + 2] = marram_dsp_average(marram_high(even), by, low, high);
+                out[c + 3] = marram_dsp_average(marram_high(odd), by, low, high);
             }
             for (int c = w.in_channels & ~3; c < w.in_channels; c++) {
                 int32_t sum = 0;
@@ -63,7 +72,7 @@ MARRAM_INLINE void marram_dsp_average_pool2d(const marram_window w, const int8_t
                         sum += row[kx * w.in_channels + c];
                     }
                 }
-                out[c] = marram_dsp_average(sum, factor, offset, shift, low, high);
+                out[c] = marram_dsp_average(sum, by, low, high);
             }
         }
     }
