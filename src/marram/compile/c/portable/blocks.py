@@ -59,9 +59,9 @@ def block_convolution(place: Place, by: Requantisation, records: Array, kernel: 
     packed = interleaved(weights.reshape(sizes.out_channels, -1), kernel.channels)
     padding = np.full(sizes.kernel_width * sizes.in_channels, site.zero_point(site.input(0)), np.int8)
     clamps = int((by.low, by.high) != (-128, 127) and not kernel.clamps)
-    numbers = (groups, stride, int(gathers), clamps, by.zero_point, by.low, by.high)
-    fields = f"{'0' if flat else '@padding@'}, @weights@, @channels@, {', '.join(map(str, numbers))}"
-    layer = f"static const marram_blocks layer = {{{sizes.fields}, {fields}}};"
+    numbers = (groups, stride, _reads(sizes, gathers=gathers), clamps, by.zero_point, by.low, by.high)
+    image = f"{{{sizes.fields}, {'0' if flat else '@padding@'}}}"
+    layer = f"static const marram_blocks layer = {{{image}, @weights@, @channels@, {', '.join(map(str, numbers))}}};"
     constants: tuple[ConstantArray, ...] = (
         ConstantArray(name="weights", c_type="int8_t", values=packed),
         ConstantArray(name="channels", c_type="int32_t", values=records),
@@ -86,6 +86,16 @@ def block_convolution(place: Place, by: Requantisation, records: Array, kernel: 
         traversal="pixels",
         instructions=pixels * (kernel.cost[0] * packed.size + kernel.cost[1] * stride),
     )
+
+
+def _reads(sizes: Geometry, *, gathers: bool) -> str:
+    """How the blocks of a layer read their windows: a constant of ``kernels/portable/blocks.h``."""
+    last = (sizes.out_width - 1) * sizes.stride_x - sizes.pad_left + sizes.kernel_width
+    if gathers:
+        return "MARRAM_GATHERS"
+    if sizes.dilation_x > 1 and sizes.kernel_width > 1:
+        return "MARRAM_READS_PIXELS"
+    return "MARRAM_READS_ROWS" if sizes.pad_left == 0 and last <= sizes.in_width else "MARRAM_LOOKS"
 
 
 def _is_flat(sizes: Geometry) -> bool:

@@ -18,7 +18,7 @@ def depthwise_conv2d(place: Place) -> Routine:
     weights = site.constant(1)
     sizes = geometry(place, op, (weights.shape[1], weights.shape[2]))
     by = requantisation(site, op.activation, channel_axis=3)
-    fields = f"{sizes.fields}, @padding@, @weights@, @channels@, {by.zero_point}, {by.low}, {by.high}"
+    fields = f"{{{sizes.fields}, @padding@}}, @weights@, @channels@, {by.zero_point}, {by.low}, {by.high}"
     pixels = sizes.out_height * sizes.out_width
     taps = sizes.kernel_height * sizes.kernel_width
     return Routine(

@@ -10,6 +10,12 @@
  * to out + p * out_stride. */
 typedef struct marram_blocks marram_blocks;
 
+/* `padding` is one row of the kernel full of the input's zero point. */
+typedef struct {
+    marram_window w;
+    const int8_t *padding;
+} marram_image;
+
 typedef struct {
     const int8_t *const *taps;
     const int8_t *const *taps_end;
@@ -24,15 +30,17 @@ typedef struct {
 
 typedef void (*marram_inner_product)(const marram_block *block);
 
-/* A layer: `padding` is one row of the kernel full of the input's zero point. Where `gathers` is set a block's windows are copied
- * into scratch, as their stretches are too short to be read where they stand. `clamps`: results are clamped to the range when
+/* How a block reads its windows: pixel by pixel, as at the image's left and right border; row by row; or copied into scratch,
+ * where their stretches are too short to be read where they stand. A layer looks for each block, or knows beforehand. */
+enum { MARRAM_READS_PIXELS, MARRAM_READS_ROWS, MARRAM_GATHERS, MARRAM_LOOKS };
+
+/* A layer. `clamps`: results are clamped to the range when
  * they are delivered, as the inner product saturates to int8 only. */
 struct marram_blocks {
-    marram_window w;
-    const int8_t *padding;
+    marram_image image;
     const int8_t *weights;
     const int32_t *channels;
-    int groups, out_stride, gathers, clamps, zero_out, low, high;
+    int groups, out_stride, reads, clamps, zero_out, low, high;
 };
 
 /* A pixel of the output: `slot` is where the first row of its window stands in the input's ring, `out_slot` its own row. */
@@ -77,31 +85,33 @@ MARRAM_INLINE void marram_walk_down(const marram_window *w, marram_walk *walk)
     }
 }
 
-/* The rows of one pixel's window, whole: for windows inside of the image's columns. */
-MARRAM_NOINLINE static void marram_taps_whole(const marram_window *w, const int8_t *x, const int8_t *padding,
-                                     const marram_pixel *pixel, const int8_t **taps, int pixels)
+/* For each row of one pixel's window where column `first` of it stands, or the padding. */
+MARRAM_NOINLINE static void marram_taps_rows(const marram_image *image, const int8_t *x, const marram_pixel *pixel, int first,
+                                             const int8_t **taps, int pixels)
 {
-    const int first = (pixel->x * w->stride_x - w->pad_left) * w->in_channels;
+    const marram_window *const w = &image->w;
     marram_walk walk = marram_walk_begin(w, x, pixel);
     for (int ky = 0; ky < w->kernel_height; ky++, taps += pixels) {
-        *taps = marram_walk_inside(w, &walk) ? walk.at + first : padding;
+        *taps = marram_walk_inside(w, &walk) ? walk.at + first * w->in_channels : image->padding;
         marram_walk_down(w, &walk);
     }
 }
 
-/* The same tap by tap. */
-MARRAM_NOINLINE static void marram_taps_single(const marram_window *w, const int8_t *x, const int8_t *padding,
-                                      const marram_pixel *pixel, const int8_t **taps, int pixels)
+/* The rows' column 0 that stands in `taps` becomes a tap for each pixel of the window; `first` is the window's column. From the
+ * last to the first, as rows are fewer than pixels. */
+MARRAM_NOINLINE static void marram_taps_pixels(const marram_image *image, int first, const int8_t **taps, int pixels)
 {
-    const int first = pixel->x * w->stride_x - w->pad_left;
-    marram_walk walk = marram_walk_begin(w, x, pixel);
-    for (int ky = 0; ky < w->kernel_height; ky++) {
-        const int inside = marram_walk_inside(w, &walk);
-        int ix = first;
-        for (int kx = 0; kx < w->kernel_width; kx++, ix += w->dilation_x, taps += pixels) {
-            *taps = inside && (unsigned)ix < (unsigned)w->in_width ? walk.at + ix * w->in_channels : padding;
+    const marram_window *const w = &image->w;
+    const int8_t *const padding = image->padding;
+    const int8_t **to = taps + w->kernel_height * w->kernel_width * pixels;
+    for (int ky = w->kernel_height - 1; ky >= 0; ky--) {
+        const int8_t *const row = taps[ky * pixels];
+        int ix = first + w->kernel_width * w->dilation_x;
+        while (ix != first) {
+            ix -= w->dilation_x;
+            to -= pixels;
+            *to = row != padding && (unsigned)ix < (unsigned)w->in_width ? row + ix * w->in_channels : padding;
         }
-        marram_walk_down(w, &walk);
     }
 }
 
@@ -119,9 +129,10 @@ MARRAM_INLINE int8_t *marram_copy(int8_t *to, const int8_t *from, int count)
 }
 
 /* A copy of one pixel's window. */
-MARRAM_NOINLINE static void marram_gather(const marram_window *w, const int8_t *x, const int8_t *padding, const marram_pixel *pixel,
-                                 int8_t *to)
+MARRAM_NOINLINE static void marram_gather(const marram_image *image, const int8_t *x, const marram_pixel *pixel, int8_t *to)
 {
+    const marram_window *const w = &image->w;
+    const int8_t *const padding = image->padding;
     const int first = pixel->x * w->stride_x - w->pad_left;
     const int last = first + (w->kernel_width - 1) * w->dilation_x;
     const int whole = first >= 0 && last < w->in_width && w->dilation_x == 1;
@@ -186,65 +197,53 @@ MARRAM_INLINE void marram_advance(const marram_window *w, marram_pixel *at)
     }
 }
 
-/* Makes a block's taps for the pixels from `at` on, of which `left` are left; past the end the last pixel is taken again. The
- * functions that it calls are not inlined, as their stack is not needed while the inner product works. */
-MARRAM_INLINE void marram_prepare(const marram_blocks *b, const int8_t *x, const marram_pixel *at, int left,
-                                           int pixels, const int8_t **taps, marram_block *block)
+/* Whether the windows of the pixels from `at` on lie inside of the image's columns, all in one row. */
+MARRAM_INLINE int marram_inside_columns(const marram_window *w, const marram_pixel *at, int pixels)
 {
-    const marram_window *const w = &b->w;
-    marram_pixel next = *at;
-    if (b->gathers) {
-        const int depth = w->kernel_height * w->kernel_width * w->in_channels;
-        int8_t *window = (int8_t *)(taps + pixels);
-        for (int p = 0; p < pixels; p++, window += depth) {
-            taps[p] = window;
-            if (p < left) {
-                marram_gather(w, x, b->padding, &next, window);
-                marram_advance(w, &next);
-            }
-        }
-        block->taps_end = taps + pixels;
-        block->length = depth;
-        return;
-    }
-    int whole = w->kernel_width == 1 || w->dilation_x == 1;
-    for (int p = 0; p < pixels && p < left; p++) {
-        const int first = next.x * w->stride_x - w->pad_left;
-        whole = whole && first >= 0 && first + w->kernel_width <= w->in_width;
-        marram_advance(w, &next);
-    }
-    next = *at;
-    for (int p = 0; p < pixels; p++) {
-        if (whole) {
-            marram_taps_whole(w, x, b->padding, &next, taps + p, pixels);
-        } else {
-            marram_taps_single(w, x, b->padding, &next, taps + p, pixels);
-        }
-        if (p + 1 < left) {
-            marram_advance(w, &next);
-        }
-    }
-    block->taps_end = taps + pixels * w->kernel_height * (whole ? 1 : w->kernel_width);
-    block->length = w->in_channels * (whole ? w->kernel_width : 1);
+    const int last = at->x + pixels - 1;
+    return w->dilation_x == 1 && at->x * w->stride_x >= w->pad_left && last < w->out_width &&
+           last * w->stride_x - w->pad_left + w->kernel_width <= w->in_width;
 }
 
 /* Rows [row_begin, row_end) of the output. scratch: `pixels` * out_stride bytes, then `pixels` * kernel height * width
- * pointers, or, where the layer gathers, `pixels` pointers and `pixels` windows. A block is read before it is written. */
+ * pointers, or, where the layer gathers, `pixels` pointers and `pixels` windows. A block is read before it is written. The
+ * functions that are called before the inner product are not inlined, as their stack is not needed while it works. */
 MARRAM_INLINE void marram_blocks_run(const marram_blocks *b, const int8_t *x, int8_t *y, int row_begin, int row_end,
                                      void *scratch, int pixels, marram_inner_product product)
 {
-    const marram_window *const w = &b->w;
-    int8_t *const staged = scratch;
-    const int8_t **const taps = (const int8_t **)(void *)(staged + ((pixels * b->out_stride + 7) & ~7));
+    const marram_window *const w = &b->image.w;
+    const int8_t **const taps = (const int8_t **)(void *)((int8_t *)scratch + ((pixels * b->out_stride + 7) & ~7));
     marram_pixel at = marram_first_pixel(w, row_begin);
-    marram_block block = {taps, taps, 0, b->groups, b->weights, b->channels, staged, b->out_stride, b};
+    marram_block block = {taps, taps, 0, b->groups, b->weights, b->channels, scratch, b->out_stride, b};
+    int8_t *results[4];
     for (int left = (row_end - row_begin) * w->out_width; left > 0; left -= pixels) {
-        marram_prepare(b, x, &at, left, pixels, taps, &block);
+        const int reads = b->reads == MARRAM_LOOKS ? marram_inside_columns(w, &at, pixels) : b->reads;
+        block.length = w->in_channels * (reads == MARRAM_READS_PIXELS ? 1 : w->kernel_width);
+        block.taps_end = taps + pixels * w->kernel_height * (reads == MARRAM_READS_PIXELS ? w->kernel_width : 1);
+        if (reads == MARRAM_GATHERS) {
+            block.length *= w->kernel_height;
+            block.taps_end = taps + pixels;
+        }
+        for (int p = 0; p < pixels; p++) {
+            results[p] = y + (at.out_slot * w->out_width + at.x) * w->out_channels;
+            if (reads != MARRAM_GATHERS) {
+                const int first = at.x * w->stride_x - w->pad_left;
+                marram_taps_rows(&b->image, x, &at, reads == MARRAM_READS_ROWS ? first : 0, taps + p, pixels);
+                if (reads == MARRAM_READS_PIXELS) {
+                    marram_taps_pixels(&b->image, first, taps + p, pixels);
+                }
+            } else {
+                int8_t *const window = (int8_t *)(taps + pixels) + p * block.length;
+                taps[p] = window;
+                marram_gather(&b->image, x, &at, window);
+            }
+            if (p + 1 < left) {
+                marram_advance(w, &at); /* past the end the last pixel is made again, and dropped */
+            }
+        }
         product(&block);
         for (int p = 0; p < pixels && p < left; p++) {
-            marram_deliver(block.out + p * b->out_stride, y + (at.out_slot * w->out_width + at.x) * w->out_channels,
-                           w->out_channels, b->clamps, b->low, b->high);
-            marram_advance(w, &at);
+            marram_deliver(block.out + p * b->out_stride, results[p], w->out_channels, b->clamps, b->low, b->high);
         }
     }
 }
@@ -253,7 +252,7 @@ MARRAM_INLINE void marram_blocks_run(const marram_blocks *b, const int8_t *x, in
 MARRAM_INLINE void marram_blocks_run_flat(const marram_blocks *b, const int8_t *x, int8_t *y, int count, void *scratch,
                                           int pixels, marram_inner_product product)
 {
-    const int depth = b->w.in_channels, outputs = b->w.out_channels;
+    const int depth = b->image.w.in_channels, outputs = b->image.w.out_channels;
     const int8_t *taps[4];
     marram_block block = {taps, taps + pixels, depth, b->groups, b->weights, b->channels, scratch, b->out_stride, b};
     for (int left = count; left > 0; left -= pixels) {

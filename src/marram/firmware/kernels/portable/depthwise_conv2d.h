@@ -4,10 +4,9 @@
 #include "portable/blocks.h"
 
 /* Depthwise convolution. weights: (KH, KW, O) int8, output channel c * M + m reads input channel c. channels: (O, 3) of folded
- * bias, multiplier and shift. padding: C times the input's zero point. */
+ * bias, multiplier and shift. */
 typedef struct {
-    marram_window w;
-    const int8_t *padding;
+    marram_image image; /* its padding is one pixel */
     const int8_t *weights;
     const int32_t *channels;
     int zero_out, low, high;
@@ -23,9 +22,9 @@ MARRAM_INLINE int8_t marram_portable_depthwise_result(const marram_portable_dept
 MARRAM_NOINLINE static void marram_portable_depthwise_pixel(const marram_portable_depthwise_layer *by,
                                                             const int8_t *const *taps, int8_t *y)
 {
-    const int outputs = by->w.out_channels;
-    const int multiplicity = outputs / by->w.in_channels;
-    const int8_t *const *const end = taps + by->w.kernel_height * by->w.kernel_width;
+    const int outputs = by->image.w.out_channels;
+    const int multiplicity = outputs / by->image.w.in_channels;
+    const int8_t *const *const end = taps + by->image.w.kernel_height * by->image.w.kernel_width;
     int o = 0;
     for (; multiplicity == 1 && o + 4 <= outputs; o += 4) {
         int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
@@ -57,11 +56,12 @@ MARRAM_NOINLINE static void marram_portable_depthwise_pixel(const marram_portabl
 MARRAM_NOINLINE static void marram_portable_depthwise_conv2d(const marram_portable_depthwise_layer *by, const int8_t *x,
                                                              int8_t *y, int row_begin, int row_end, void *scratch)
 {
-    const marram_window *const w = &by->w;
+    const marram_window *const w = &by->image.w;
     const int8_t **const taps = scratch;
     marram_pixel at = marram_first_pixel(w, row_begin);
     for (int left = (row_end - row_begin) * w->out_width; left > 0; left--) {
-        marram_taps_single(w, x, by->padding, &at, taps, 1);
+        marram_taps_rows(&by->image, x, &at, 0, taps, 1);
+        marram_taps_pixels(&by->image, at.x * w->stride_x - w->pad_left, taps, 1);
         marram_portable_depthwise_pixel(by, taps, y + (at.out_slot * w->out_width + at.x) * w->out_channels);
         marram_advance(w, &at);
     }
