@@ -6,9 +6,9 @@ import random
 
 import msgspec
 
+from marram.compile.memory.layout import placed, plan_of
 from marram.compile.memory.lifetimes import largest_live_set, lives_of
 from marram.compile.memory.plan import MemoryPlan, Problem
-from marram.compile.memory.planning import _placed, _plan
 from marram.compile.memory.units import Units
 
 ROOM = 1 << 40
@@ -40,5 +40,5 @@ def eager_plan(problem: Problem, *, seed: int = 0) -> MemoryPlan:
         choices = tuple(forms[-1:] if spare else forms[:1] for forms in draft.choices)
         chain.append(msgspec.structs.replace(draft, choices=choices).unit(ROOM))
         first = past
-    placed = _placed(problem, lives, tuple(chain), search=False)
-    return msgspec.structs.replace(_plan(placed), lower_bound_bytes=largest_live_set(problem, lives))
+    done = placed(problem, lives, tuple(chain), search=False)
+    return plan_of(done, lower_bound_bytes=largest_live_set(problem, lives))

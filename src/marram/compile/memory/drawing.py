@@ -194,11 +194,10 @@ def _peak(plan: MemoryPlan, columns: list[_Column]) -> list[str]:
         return []
     at = peak_call(plan)
     left, right = _span(columns, at, at)
-    return [
-        f'<rect x="{left:.1f}" y="{_TOP:.1f}" width="{right - left:.1f}" height="{_HIGH:.1f}" fill="currentColor" '
-        'fill-opacity="0.07"><title>the peak: the highest bytes of the arena are in use here first</title></rect>',
-        f'<path d="M{(left + right) / 2 - 5:.1f} {_TOP - 3:.1f} h10 l-5 7 z" fill="#c0392b"/>',
-    ]
+    size = f'width="{right - left:.1f}" height="{_HIGH:.1f}"'
+    hint = "<title>the peak: the highest bytes of the arena are in use here first</title>"
+    band = f'<rect x="{left:.1f}" y="{_TOP:.1f}" {size} fill="currentColor" fill-opacity="0.07">{hint}</rect>'
+    return [band, f'<path d="M{(left + right) / 2 - 5:.1f} {_TOP - 3:.1f} h10 l-5 7 z" fill="#c0392b"/>']
 
 
 def _top_line(plan: MemoryPlan) -> str:

@@ -27,7 +27,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks ``[first, past)`` with what passes in, out, and between them.
 
     ``inner`` values are made and used up inside: they may be rings. ``dying`` values come from outside and are needed no
-    more. ``leaving`` values are made inside and needed later, whole.
+    more. ``leaving`` values are made inside and needed later, whole; those that ``follow`` may overlap dying ones.
     """
 
     first: int
@@ -36,10 +36,11 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     inner: tuple[str, ...]
     dying: tuple[str, ...]
     leaving: tuple[str, ...]
+    follow: tuple[str, ...]
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """Calls in order, rows of each inner value's ring, and the distance of each (dying, leaving) pair."""
+    """Calls in order, rows of each inner value's ring, and the distance of each (dying, following) pair."""
 
     calls: tuple[Call, ...]
     rows: dict[str, int]
@@ -100,7 +101,7 @@ def _traced(problem: Problem, segment: Segment, calls: list[Call]) -> Schedule:
     values = problem.values
     rows = dict.fromkeys(segment.inner, 0)
     lowest = {name: values[name].rows for name in (*segment.inner, *segment.dying)}
-    distances = {(dying, leaving): 0 for dying in segment.dying for leaving in segment.leaving}
+    distances = {(dying, follower): 0 for dying in segment.dying for follower in segment.follow}
     for call in reversed(calls):
         flow = segment.flows[call.task - segment.first]
         output, end = flow.output, call.row_end
@@ -118,7 +119,7 @@ def _traced(problem: Problem, segment: Segment, calls: list[Call]) -> Schedule:
 
 def _follow(problem: Problem, distances: dict[tuple[str, str], int], lowest: dict[str, int], output: str, end: int) -> None:
     """A call writes ``output`` up to row ``end`` while rows from ``lowest`` on are still to be read."""
-    for (dying, leaving), known in distances.items():
-        if leaving == output and lowest[dying] < problem.values[dying].rows:
+    for (dying, follower), known in distances.items():
+        if follower == output and lowest[dying] < problem.values[dying].rows:
             ahead = end * problem.values[output].row_bytes - lowest[dying] * problem.values[dying].row_bytes
-            distances[dying, leaving] = max(known, ahead)
+            distances[dying, follower] = max(known, ahead)

@@ -93,6 +93,7 @@ class Units:
         self._singles: dict[int, tuple[Draft, ...]] = {}
         self._segments: dict[tuple[int, int], Segment | None] = {}
         self._schedules: dict[tuple[int, int, int], tuple[Schedule, int] | None] = {}
+        self._leaner: dict[int, bool] = {}
         self._floors: dict[tuple[int, int], int] = {}
         self._flows: dict[int, Flow | None] = {}
         self._drafts: dict[tuple[int, int, int], Draft | None] = {}
@@ -156,8 +157,11 @@ class Units:
         in_rows = tuple(rows.get(name, values[name].rows) for name in task.inputs)
         out_rows = rows.get(task.outputs[0], values[task.outputs[0]].rows)
         usual = task.form(in_rows, out_rows, False)
-        if not usual.scratch_bytes and usual.traversal != "whole":
-            return ((usual, False),)
+        if index not in self._leaner:
+            spare = task.form(in_rows, out_rows, True)
+            self._leaner[index] = (spare.scratch_bytes, spare.traversal) != (usual.scratch_bytes, usual.traversal)
+        if not self._leaner[index]:
+            return ((usual, False),)  # asked once: making a form takes long
         return (usual, False), (task.form(in_rows, out_rows, True), True)
 
     def _dying(self, name: str, first: int, past: int) -> bool:
@@ -184,7 +188,7 @@ class Units:
         if key not in self._floors:
             segment = self._segment(first, past)
             assert segment is not None
-            pairs = {(dying, leaving): 0 for dying in segment.dying for leaving in segment.leaving}
+            pairs = {(dying, follower): 0 for dying in segment.dying for follower in segment.follow}
             self._floors[key] = self._live_bytes(first, past, dict.fromkeys(segment.inner, 1), pairs)
         return self._floors[key]
 
@@ -266,6 +270,7 @@ class Units:
             inner=inner,
             dying=tuple(name for name in read if name not in made and self._dying(name, first, past)),
             leaving=tuple(name for name in made if name not in inner),
+            follow=tuple(name for name in made if name not in inner and self._meeting(name, first)),
         )
 
 
