@@ -68,7 +68,8 @@ def case(rng: random.Random) -> Case:
     graph = convolution(
         height, width, number(1, 9), kernel, op,
         out=affine(0.05 * 0.01 * 2.0 ** number(3, 12), pick(-128, -128, -128, -128, 0, 13)),
-        seed=number(0, 2**32 - 1), spread=pick(0.5, 1.0, 1.0, 3.0, 6.0), bias_of=pick(0, 4000, 400_000), zero_point=pick(-128, 127, 5),
+        seed=number(0, 2**32 - 1), spread=pick(0.5, 1.0, 1.0, 3.0, 6.0), bias_of=pick(0, 4000, 400_000),
+        zero_point=pick(-128, 127, 5),
     )  # fmt: skip
     return Case(graph, pick("apart", "in place", 1, 2, 3), number(0, 2), pick(False, True))
 

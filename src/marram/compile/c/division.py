@@ -19,10 +19,14 @@ class LinearMap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def linear_map(sums: Array, truth: Array, slope: float, low: int, high: int) -> LinearMap | None:
-    """Constants that give ``truth`` (clamped to low..high) for all ``sums`` (int64), or None where none were found.
+    """Constants that give the truth for all sums, or None where none were found.
 
     Args:
+        sums: all sums there can be, int64.
+        truth: the output for each.
         slope: about what an output grows by with a sum.
+        low: of the clamp.
+        high: of the clamp.
     """
     above, below = truth > low, truth < high
     for shift in range(30, 0, -1):

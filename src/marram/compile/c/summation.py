@@ -37,7 +37,8 @@ def linear_sum(truth: Array, factors: tuple[float, float], low: int, high: int, 
     Args:
         truth: int8 (256, 256), clamped outputs for a and b in -128..127.
         factors: of a and b, signs included, in units of the output.
-        low, high: the clamp.
+        low: of the clamp.
+        high: of the clamp.
         dropped: ``p``, the low bits of each product that the instruction drops: 0 of a 32-bit product, 8 where the high 32 of
             40 bits are kept.
     """

@@ -58,8 +58,9 @@ def mean(place: Place) -> Routine:
     quotient = _quotient(int(by.values), -site.zero_point(site.input(0)) * count, right, addend=addend, twice=1)
     _, height, width, channels = shape
     sizes = Geometry(
-        in_height=height, in_width=width, in_channels=channels, in_rows=height, out_height=1, out_width=1, out_channels=channels,
-        out_rows=1, kernel_height=height, kernel_width=width, stride_y=1, stride_x=1, pad_top=0, pad_left=0,
+        in_height=height, in_width=width, in_channels=channels, in_rows=height, out_height=1, out_width=1,
+        out_channels=channels, out_rows=1, kernel_height=height, kernel_width=width,
+        stride_y=1, stride_x=1, pad_top=0, pad_left=0,
     )  # fmt: skip
     return Routine(
         includes=("dsp/average_pool2d.h",),

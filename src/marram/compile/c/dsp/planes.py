@@ -25,7 +25,9 @@ def planes_of(sizes: Geometry, read: int, *, lean: bool) -> Planes:
     """Planes within some hundred or some thousand bytes, more only where one row of one channel needs more.
 
     Args:
+        sizes: of the convolution.
         read: columns that the kernel reads for two neighbouring outputs, from the first one's first on.
+        lean: rather small than fast.
     """
     pairs = (sizes.out_width + 1) // 2
     columns = max(sizes.pad_left + sizes.in_width, (pairs - 1) * 2 * sizes.stride_x + read)

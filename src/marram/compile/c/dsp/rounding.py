@@ -33,7 +33,7 @@ class CommonShift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def common_shift(by: Requantisation, greatest: Array) -> CommonShift | None:
-    """Constants of a layer whose weights are at most ``greatest`` (O,) in magnitude; scaled weights are int16. None if there are none."""
+    """Constants of a layer with weights of at most ``greatest`` (O,) in magnitude, scaled to int16; None if none fit."""
     constant, values = constant_channels(by)
     for shift in _SHIFTS:
         base = (by.zero_point << shift) + (1 << (shift - 1))
@@ -95,7 +95,7 @@ def _slow_channel(by: Requantisation, channel: int, shift: int, base: int) -> tu
 
 
 class SeparateShifts(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``marram_dsp_requantise`` takes for each channel; int64 arrays (O,). Weights of ``constant`` channels are to be 0."""
+    """What ``marram_dsp_requantise`` takes for each channel; int64 arrays (O,). ``constant`` channels have weights of 0."""
 
     constant: Array
     bias: Array

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from marram.compile.c.portable.table import table as portable_table
 from marram.compile.c.place import Place, Routine
+from marram.compile.c.portable.table import table as portable_table
 
 
 def table(place: Place) -> Routine:
