@@ -13,7 +13,7 @@ from marram.core.graph import Array
 
 Ending = Literal["floored", "away", "exact"]
 """How accumulators become outputs: ``floored`` and ``away`` by one high product and a saturation to int8, without and with
-halves below the zero point rounded away from zero; ``exact`` for any multiplier and clamp."""
+halves below the zero point rounded away from zero; ``exact`` for any multiplier and any clamp."""
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,12 +57,17 @@ def settled(weights: Array, by: Requantisation) -> tuple[Array, Requantisation]:
     )
 
 
+def fits_short(by: Requantisation) -> Array:
+    """Which channels one high product makes, bool (O,): shifts to the right only, no sum beyond int32 on the way."""
+    right = np.maximum(-by.shift, 1)
+    sums = (abs(2 * by.zero_point + 1) << (right - 1)) + (by.reach * by.multiplier >> 31) + 2
+    fits: Array = (by.shift < 0) & (by.reach < 2**30) & (sums < 2**31)
+    return fits
+
+
 def ending_of(by: Requantisation) -> Ending:
     """The cheapest ending that is exact for all inputs of a layer."""
-    if not by.simple or (by.shift > -1).any() or by.low != -128 or by.high != 127:
-        return "exact"
-    addend = (abs(2 * by.zero_point + 1) << (-by.shift - 1)) + (by.reach * by.multiplier >> 31) + 2
-    if (addend > 2**31 - 1).any():
+    if not fits_short(by).all() or by.low != -128 or by.high != 127:
         return "exact"
     return "floored" if by.zero_point == by.low else "away"
 
@@ -103,7 +108,8 @@ def _short(by: Requantisation, bias: Array, couple: list[int], *, last: bool) ->
 
 
 def _exact(by: Requantisation, bias: Array, couple: list[int], *, last: bool) -> list[int]:
-    ends = [by.low & 0xFF | (by.high & 0xFF) << 8 | last << 16]
+    short = bool(fits_short(by)[couple].all())
+    ends = [by.low & 0xFF | (by.high & 0xFF) << 8 | last << 16 | short << 17]
     for channel in couple:
         ends += [int(bias[channel]), int(by.multiplier[channel]), int(by.shift[channel])]
     return [value & 0xFFFFFFFF for value in ends]

@@ -1,10 +1,12 @@
 #ifndef MARRAM_DSP_TILE_EXACT_H
 #define MARRAM_DSP_TILE_EXACT_H
 #include "common/requantise.h"
+#include "dsp/requantise.h"
 #include "dsp/tile.h"
 
-/* Tiles for any multiplier, shift and clamp. The pair's weights are followed by a word of low (bits 0-7), high (8-15) and
- * whether it is the last pair (16), and by bias, multiplier and shift of each channel. */
+/* Tiles for any multiplier, shift and clamp. The pair's weights are followed by a word of low (bits 0-7), high (8-15),
+ * whether it is the last pair (16) and whether both channels fit marram_dsp_scale (17), and by bias, multiplier and shift of
+ * each channel. */
 #if MARRAM_DSP
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* assembly finds them in registers */
@@ -41,26 +43,36 @@ MARRAM_DSP_OPAQUE static void marram_dsp_sums(const uint32_t *gathered, const ui
 }
 #endif
 
+/* One channel of three pixels. by: bias, multiplier, shift. Apart from its caller for the sake of the stack. */
+MARRAM_DSP_OPAQUE static void marram_dsp_exactly(const uint32_t *sums, const uint32_t *by, uint32_t clamp, int8_t *y, int second,
+                                                 int third, int zero)
+{
+    const int right = -(int32_t)by[2];
+    for (int pixel = 2; pixel >= 0; pixel--) {
+        const int32_t sum = (int32_t)(sums[pixel] + by[0]);
+        int32_t value;
+        if (clamp & 0x20000u) {
+            value = marram_dsp_scale(sum, (int32_t)by[1], right, (int32_t)((uint32_t)zero << (right - 1)), 1);
+        } else {
+            value = marram_multiply(sum, (int32_t)by[1], -right) + (zero >> 1);
+        }
+        const int32_t place = pixel == 2 ? third : pixel == 1 ? second : 0;
+        y[place] = (int8_t)marram_clamp(value, (int8_t)(uint8_t)clamp, (int8_t)(uint8_t)(clamp >> 8));
+    }
+}
+
 MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_exact(const uint32_t *gathered, const uint32_t *stream, int8_t *y,
                                                               int groups, int second, int third, int zero)
 {
-    const int places[3] = {0, second, third};
     for (;;) {
         uint32_t sums[6];
         const uint32_t *const ending = stream + 2 * groups;
-        const int32_t low = (int8_t)(uint8_t)ending[0];
-        const int32_t high = (int8_t)(uint8_t)(ending[0] >> 8);
         marram_dsp_sums(gathered, stream, sums, groups);
-        for (int channel = 0; channel < 2; channel++, y++) {
-            const uint32_t *const by = ending + 1 + 3 * channel;
-            for (int pixel = 2; pixel >= 0; pixel--) {
-                const int32_t sum = (int32_t)(sums[3 * channel + pixel] + by[0]);
-                const int32_t value = marram_multiply(sum, (int32_t)by[1], (int32_t)by[2]) + (zero >> 1);
-                y[places[pixel]] = (int8_t)marram_clamp(value, low, high);
-            }
-        }
+        marram_dsp_exactly(sums, ending + 1, ending[0], y, second, third, zero);
+        marram_dsp_exactly(sums + 3, ending + 4, ending[0], y + 1, second, third, zero);
+        y += 2;
         stream = ending + 7;
-        if (ending[0] >> 16) {
+        if (ending[0] & 0x10000u) {
             return stream;
         }
     }
