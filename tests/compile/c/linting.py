@@ -1,0 +1,39 @@
+"""What clang-tidy and cppcheck find in generated C."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from marram.compile.c.generation import Generated
+
+ROOT = Path(__file__).parents[3]
+CPPCHECK = (
+    "cppcheck",
+    "--std=c11",
+    "--enable=warning,style,performance,portability",
+    "--quiet",
+    # compiler.h asserts at compile time that >> of negative numbers is arithmetic: that is the one place.
+    "--suppress=shiftNegativeLHS",
+    # A model need not use every field of the structs that kernels share.
+    "--suppress=unusedStructMember",
+)
+_FINDING = re.compile(r": (?:error|warning|style|performance|portability): ")
+
+
+def findings(made: Generated, folder: Path) -> list[str]:
+    """The lines in which either tool names a fault of the model's source, which is written to ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in made.files.items():
+        (folder / name).write_text(text)
+    source = f"{made.name}.c"
+    tidy = ["clang-tidy", "--quiet", f"--config-file={ROOT / '.clang-tidy'}", source, "--", "-std=c11"]
+    found: list[str] = []
+    for command in ([*CPPCHECK, source], tidy):
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        lines = (done.stdout + done.stderr).splitlines()
+        found += [f"{command[0]}: {line}" for line in lines if _FINDING.search(line)]
+        if done.returncode and not found:
+            found.append(f"{command[0]} ended with {done.returncode}: {done.stderr[:2000]}")
+    return found

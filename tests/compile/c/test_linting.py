@@ -1,0 +1,30 @@
+"""Generated C has no findings, and the linters do find faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.compile.c.linting import findings
+from tests.compile.c.test_hosting import padded_row
+from tests.compile.c.test_random_graphs import IMAGES, drawn
+from tests.model.graphs import integer_graphs
+
+from marram.compile.c.families import FAMILIES
+from marram.compile.c.generation import generate
+
+
+@pytest.mark.parametrize("family", ["portable", "dsp"])
+def test_an_image_model(family: str, tmp_path: Path) -> None:
+    graph = max(drawn(integer_graphs(operators=IMAGES, most_nodes=8), 20, start=18), key=lambda found: len(found.nodes))
+    assert findings(generate(graph, FAMILIES[family], name="drawn"), tmp_path) == []
+
+
+def test_a_fault_is_found(tmp_path: Path) -> None:
+    made = generate(padded_row(), FAMILIES["portable"], name="row")
+    text = made.files["row.c"] + "\nint fault(void);\nint fault(void)\n{\n    int8_t held[2];\n    return held[1] / 0;\n}\n"
+    faulty = msgspec.structs.replace(made, files={**made.files, "row.c": text})
+    found = findings(faulty, tmp_path)
+    assert any(line.startswith("clang-tidy") for line in found)
+    assert any(line.startswith("cppcheck") for line in found)
