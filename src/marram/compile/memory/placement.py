@@ -36,7 +36,10 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Relations = dict[tuple[int, int], int]
-"""(above, below) -> distance: the two may overlap where offset(above) - offset(below) is at least that, or ``EQUAL``."""
+"""(above, below) -> distance: the two may overlap where offset(above) - offset(below) is at least that, or ``EQUAL``.
+
+What is above ends at the step where what is below begins; at one step no block is above one and below another.
+"""
 
 
 def bound(blocks: Sequence[Block], relations: Relations, step: int) -> int:
@@ -115,22 +118,30 @@ class _Packing:
             self.size[unit] = max(self.size[unit], block.size)
             self.first[unit] = min(self.first[unit], block.first)
             self.last[unit] = max(self.last[unit], block.last)
-        self.rise = self._rises(relations)
+        self.rise = self._rises(blocks, relations)
         self.near = [[other for other in range(count) if self._meets(index, other)] for index in range(count)]
 
     def _meets(self, one: int, other: int) -> bool:
         return one != other and self.first[one] <= self.last[other] and self.first[other] <= self.last[one]
 
-    def _rises(self, relations: Relations) -> dict[tuple[int, int], int]:
+    def _rises(self, blocks: Sequence[Block], relations: Relations) -> dict[tuple[int, int], int]:
         """(upper, lower) -> how far above the lower one's offset the upper one must stand, where less than its size."""
         found: dict[tuple[int, int], int] = {}
         for (a, b), distance in relations.items():
             upper, lower = self.unit[a], self.unit[b]
-            if distance >= 0 and upper != lower:
-                overlap_steps = min(self.last[upper], self.last[lower]) - max(self.first[upper], self.first[lower])
-                if overlap_steps == 0:
-                    found[upper, lower] = self._aligned(distance)
+            if distance >= 0 and upper != lower and self._only(blocks, a, b):
+                found[upper, lower] = self._aligned(distance)
         return found
+
+    def _only(self, blocks: Sequence[Block], a: int, b: int) -> bool:
+        """Whether no other blocks of the two units live together than these two."""
+        ones = [index for index, unit in enumerate(self.unit) if unit == self.unit[a]]
+        others = [index for index, unit in enumerate(self.unit) if unit == self.unit[b]]
+        return not any(
+            blocks[i].first <= blocks[j].last and blocks[j].first <= blocks[i].last and (i, j) != (a, b)
+            for i in ones
+            for j in others
+        )
 
     def solved(self, least: int, *, search: bool) -> list[int]:
         orders = self._orders()

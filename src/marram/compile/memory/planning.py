@@ -12,7 +12,7 @@ from marram.compile.memory.units import Unit, Units
 
 _STEP = 0.97
 """From one point of the front to the next, memory shrinks at least by this factor: finer ones are not worth the search."""
-_NEVER = 1 << 62
+NO_LIMIT = 1 << 62
 _ATTEMPTS = 4
 
 
@@ -49,7 +49,7 @@ def _extra(plan: Placed, fastest: Placed) -> float:
 def _front(problem: Problem, lives: Lives, units: Units) -> list[Placed]:
     """Placed plans from the fastest to the smallest, each smaller than the one before."""
     found: list[Placed] = []
-    limit, failed = _NEVER, 0
+    limit, failed = NO_LIMIT, 0
     while True:
         chain = cheapest_chain(problem, units, limit)
         if chain is None:
@@ -76,6 +76,7 @@ def _fitting(problem: Problem, lives: Lives, units: Units, plans: list[Placed], 
     First those of the front, then one made for the budget, which may be cheaper than its neighbour on the front.
     """
     smallest = min(plans, key=lambda plan: plan.arena_bytes)
+    fitting = [plan for plan in plans if plan.arena_bytes <= budget]
     limit = budget
     for _ in range(_ATTEMPTS):
         chain = cheapest_chain(problem, units, limit)
@@ -83,11 +84,13 @@ def _fitting(problem: Problem, lives: Lives, units: Units, plans: list[Placed], 
             break
         made = placed(problem, lives, chain, search=True)
         if made.arena_bytes <= budget:
-            return made
+            fitting.append(made)
+            break
         smallest = min(smallest, made, key=lambda plan: plan.arena_bytes)
         limit = min(int(limit * 0.99), made.bytes - 1)  # placing took more than the bound had promised
-    fitting = [plan for plan in plans if plan.arena_bytes <= budget]
-    return fitting[0] if fitting else _smaller(problem, lives, smallest)
+    if fitting:
+        return min(fitting, key=lambda plan: (plan.instructions, plan.arena_bytes))
+    return _smaller(problem, lives, smallest)
 
 
 def _smaller(problem: Problem, lives: Lives, plan: Placed) -> Placed:
@@ -105,17 +108,18 @@ def _undominated(plans: list[Placed]) -> list[Placed]:
 def cheapest_chain(problem: Problem, units: Units, limit: int) -> Chain | None:
     """The tasks as units of fewest instructions, none of which needs more than ``limit`` bytes: shortest path over cuts.
 
-    Only segments with a task that does not fit alone are looked at: rolling others would cost and gain nothing.
+    Only segments with a task that does not fit alone in its fastest form are looked at: rolling others would gain nothing.
     """
     count = len(problem.tasks)
     alone = [units.cheapest(index, index + 1, limit) for index in range(count)]
+    fastest = [unit.instructions for index in range(count) if (unit := units.cheapest(index, index + 1, NO_LIMIT))]
     best: list[tuple[float, tuple[Unit, ...]] | None] = [(0.0, ()), *([None] * count)]
     for past in range(1, count + 1):
         options = []
         tight = False
         for first in range(past - 1, -1, -1):
             before, single = best[first], alone[first]
-            tight = tight or single is None
+            tight = tight or single is None or single.instructions > fastest[first]
             if first < past - 1 and (not tight or units.broken(first)):
                 if units.broken(first):
                     break

@@ -14,11 +14,9 @@ from marram.compile.memory.layout import Chain, Layout, layout_of
 from marram.compile.memory.lifetimes import Lives, lives_of
 from marram.compile.memory.placement import Placement, place
 from marram.compile.memory.plan import Problem
-from marram.compile.memory.planning import cheapest_chain
+from marram.compile.memory.planning import NO_LIMIT, cheapest_chain
 from marram.compile.memory.units import Units
 from marram.core.errors import UserError
-
-_ROOM = 1 << 62
 
 
 class Region(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,7 +66,7 @@ def place_in_regions(problem: Problem, regions: Sequence[Region], weights: Seque
         UserError: the values do not fit all regions together.
     """
     lives = lives_of(problem)
-    chain = cheapest_chain(problem, Units(problem, lives), _ROOM)
+    chain = cheapest_chain(problem, Units(problem, lives), NO_LIMIT)
     assert chain is not None
     layout = layout_of(problem, lives, chain)
     traffic = _traffic(problem, lives, chain, layout)
