@@ -19,33 +19,33 @@ MARRAM_INLINE int8_t marram_armv6m_requantise(int32_t a, const int32_t *record)
 /* The core has no product of 64 bits. With a = 65536 ah + al, al signed, and the multiplier 65536 mh + ml:
  *   high product = 2 ah mh + ((al mh + ah ml + (al ml >> 16) + 2^14) >> 15)
  * exactly. In: r7 the accumulator, r0 to r3 the record. Out: r6. Changes r4, r5, r7. */
-#define MARRAM_ARMV6M_REQUANTISE                                                                                           \
-    "    sxth r4, r7\n"                                                                                                    \
-    "    subs r5, r7, r4\n"                                                                                                \
-    "    asrs r5, r5, #16\n"                                                                                               \
-    "    asrs r7, r7, #31\n"                                                                                               \
-    "    adds r7, r7, r2\n"                                                                                                \
-    "    movs r6, r4\n"                                                                                                    \
-    "    muls r6, r1, r6\n"                                                                                                \
-    "    muls r4, r0, r4\n"                                                                                                \
-    "    asrs r4, r4, #16\n"                                                                                               \
-    "    adds r6, r6, r4\n"                                                                                                \
-    "    movs r4, r5\n"                                                                                                    \
-    "    muls r4, r0, r4\n"                                                                                                \
-    "    adds r6, r6, r4\n"                                                                                                \
-    "    asrs r6, r6, #14\n"                                                                                               \
-    "    adds r6, r6, #1\n"                                                                                                \
-    "    asrs r6, r6, #1\n"                                                                                                \
-    "    muls r5, r1, r5\n"                                                                                                \
-    "    adds r7, r7, r5\n"                                                                                                \
-    "    adds r7, r7, r5\n"                                                                                                \
-    "    adds r6, r6, r7\n"                                                                                                \
-    "    asrs r6, r3\n"                                                                                                    \
-    "    sxtb r7, r6\n"                                                                                                    \
-    "    cmp r7, r6\n"                                                                                                     \
-    "    beq 7f\n"                                                                                                         \
-    "    asrs r6, r6, #31\n"                                                                                               \
-    "    movs r7, #127\n"                                                                                                  \
-    "    eors r6, r7\n"                                                                                                    \
+#define MARRAM_ARMV6M_REQUANTISE                                                                                       \
+    "    sxth r4, r7\n"                                                                                                \
+    "    subs r5, r7, r4\n"                                                                                            \
+    "    asrs r5, r5, #16\n"                                                                                           \
+    "    asrs r7, r7, #31\n"                                                                                           \
+    "    adds r7, r7, r2\n"                                                                                            \
+    "    movs r6, r4\n"                                                                                                \
+    "    muls r6, r1, r6\n"                                                                                            \
+    "    muls r4, r0, r4\n"                                                                                            \
+    "    asrs r4, r4, #16\n"                                                                                           \
+    "    adds r6, r6, r4\n"                                                                                            \
+    "    movs r4, r5\n"                                                                                                \
+    "    muls r4, r0, r4\n"                                                                                            \
+    "    adds r6, r6, r4\n"                                                                                            \
+    "    asrs r6, r6, #14\n"                                                                                           \
+    "    adds r6, r6, #1\n"                                                                                            \
+    "    asrs r6, r6, #1\n"                                                                                            \
+    "    muls r5, r1, r5\n"                                                                                            \
+    "    adds r7, r7, r5\n"                                                                                            \
+    "    adds r7, r7, r5\n"                                                                                            \
+    "    adds r6, r6, r7\n"                                                                                            \
+    "    asrs r6, r3\n"                                                                                                \
+    "    sxtb r7, r6\n"                                                                                                \
+    "    cmp r7, r6\n"                                                                                                 \
+    "    beq 7f\n"                                                                                                     \
+    "    asrs r6, r6, #31\n"                                                                                           \
+    "    movs r7, #127\n"                                                                                              \
+    "    eors r6, r7\n"                                                                                                \
     "7:\n"
 #endif

@@ -9,7 +9,7 @@
 /* All fourteen registers are in use: r4 to r7 and r8 to r11 are the sums of the two pixels. The stretch is unrolled by eight
  * and entered where what is left divides by eight; every step is 56 bytes. On the stack: the end of the stretch's weights,
  * the next tap, taps, taps_end, bytes of weights of a stretch, entry, where the two pixels' results go, channels, their end. */
-MARRAM_NOINLINE __attribute__((naked)) static void marram_armv7m_pairs(const marram_block *block)
+MARRAM_NOINLINE __attribute__((naked)) static void marram_armv7m_pairs(const marram_block *block MARRAM_UNUSED)
 {
     __asm__ volatile(".syntax unified\n"
                      "    push {r4-r11, lr}\n"
@@ -46,18 +46,18 @@ MARRAM_NOINLINE __attribute__((naked)) static void marram_armv7m_pairs(const mar
                      "    .balign 4\n"
                      "0:\n"
                      "    .rept 8\n"
-                     "    ldrsb.w r3, [r1], #1\n"
-                     "    ldrsb.w r12, [r2], #1\n"
-                     "    ldrsb.w lr, [r0], #1\n"
+                     "    ldrsb r3, [r1], #1\n"
+                     "    ldrsb r12, [r2], #1\n"
+                     "    ldrsb lr, [r0], #1\n"
                      "    mla r4, r3, lr, r4\n"
                      "    mla r8, r12, lr, r8\n"
-                     "    ldrsb.w lr, [r0], #1\n"
+                     "    ldrsb lr, [r0], #1\n"
                      "    mla r5, r3, lr, r5\n"
                      "    mla r9, r12, lr, r9\n"
-                     "    ldrsb.w lr, [r0], #1\n"
+                     "    ldrsb lr, [r0], #1\n"
                      "    mla r6, r3, lr, r6\n"
                      "    mla r10, r12, lr, r10\n"
-                     "    ldrsb.w lr, [r0], #1\n"
+                     "    ldrsb lr, [r0], #1\n"
                      "    mla r7, r3, lr, r7\n"
                      "    mla r11, r12, lr, r11\n"
                      "    .endr\n"

@@ -14,8 +14,8 @@ typedef struct {
 #if defined(MARRAM_ARMV7M)
 /* r4 to r11 are the sums. Unrolled by eight and entered where what is left divides by eight; every step is 68 bytes. On the
  * stack: x, y, bytes of weights of a group, entry, channels, their end. */
-MARRAM_NOINLINE __attribute__((naked)) static void marram_armv7m_eights(const int8_t *x, int8_t *y,
-                                                                                const marram_armv7m_dense_part *part)
+MARRAM_NOINLINE __attribute__((naked)) static void
+marram_armv7m_eights(const int8_t *x MARRAM_UNUSED, int8_t *y MARRAM_UNUSED, const marram_armv7m_dense_part *part MARRAM_UNUSED)
 {
     __asm__ volatile(".syntax unified\n"
                      "    push {r4-r11, lr}\n"
@@ -41,9 +41,9 @@ MARRAM_NOINLINE __attribute__((naked)) static void marram_armv7m_eights(const in
                      "    .balign 4\n"
                      "0:\n"
                      "    .rept 8\n"
-                     "    ldrsb.w r2, [r1], #1\n"
+                     "    ldrsb r2, [r1], #1\n"
                      "    .irp sum, r4, r5, r6, r7, r8, r9, r10, r11\n"
-                     "    ldrsb.w r3, [r0], #1\n"
+                     "    ldrsb r3, [r0], #1\n"
                      "    mla \\sum, r2, r3, \\sum\n"
                      "    .endr\n"
                      "    .endr\n"
@@ -61,7 +61,7 @@ MARRAM_NOINLINE __attribute__((naked)) static void marram_armv7m_eights(const in
                      "    .endr\n"
                      "    ldr r1, [sp, #4]\n"
                      "    .irp sum, r4, r5, r6, r7, r8, r9, r10, r11\n"
-                     "    strb.w \\sum, [r1], #1\n"
+                     "    strb \\sum, [r1], #1\n"
                      "    .endr\n"
                      "    str r1, [sp, #4]\n"
                      "    str r12, [sp, #16]\n"

@@ -9,10 +9,12 @@
 #define MARRAM_ALIGNED(n) __attribute__((aligned(n)))
 #define MARRAM_NOINLINE __attribute__((noinline, unused))
 #define MARRAM_INLINE static inline __attribute__((always_inline, unused))
+#define MARRAM_UNUSED __attribute__((unused))
 #else
 #define MARRAM_ALIGNED(n) _Alignas(n)
 #define MARRAM_NOINLINE
 #define MARRAM_INLINE static inline
+#define MARRAM_UNUSED
 #endif
 
 _Static_assert((-1 >> 1) == -1, "arithmetic right shift is needed");
