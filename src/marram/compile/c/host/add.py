@@ -38,7 +38,8 @@ class _Sum(msgspec.Struct, frozen=True, kw_only=True):
         inputs = np.arange(-128, 128)
         first = multiply((inputs - self.zeros[0]) * 2**20, self.factors[0])[:, None]
         second = multiply((inputs - self.zeros[1]) * 2**20, self.factors[1])[None, :]
-        return np.clip(multiply(first + self.sign * second, self.factors[2]) + self.zeros[2], self.low, self.high)
+        sums: Array = multiply(first + self.sign * second, self.factors[2]) + self.zeros[2]
+        return sums.clip(self.low, self.high)
 
 
 def _sum(place: Place, sign: int, activation: Activation) -> Routine:

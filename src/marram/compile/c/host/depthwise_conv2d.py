@@ -39,9 +39,7 @@ def depthwise_conv2d(place: Place) -> Routine:
     sizes = picture(place, op, (kernel_height, kernel_width), phases=phases)
     groups = _tap_groups(kernel_height, kernel_width)
     order = _interleaved(np.arange(periods * _PERIOD) % channels)
-    scaled = scaling(
-        requantisation(site, op.activation, channel_axis=3), weights.reshape(-1, channels).T, order
-    )
+    scaled = scaling(requantisation(site, op.activation, channel_axis=3), weights.reshape(-1, channels).T, order)
     taps = [_offset(tap or group[0], sizes, op) for group in groups for tap in group]
     literal = (
         f"((marram_depthwise){{.rows = {out_height}, .row_bytes = {out_width * channels}, .periods = {periods}, "

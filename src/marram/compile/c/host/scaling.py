@@ -50,7 +50,8 @@ def float_scaling(by: Requantisation, least: Array, greatest: Array) -> FloatSca
 
     Args:
         by: the integer form.
-        least, greatest: int64 (O,), the accumulators that a channel can come to, folded bias included.
+        least: int64 (O,), the least accumulator that a channel can come to, folded bias included.
+        greatest: int64 (O,), the greatest one.
     """
     right = -by.shift
     farthest = np.maximum(np.abs(least), np.abs(greatest)).astype(np.float64)
@@ -58,9 +59,9 @@ def float_scaling(by: Requantisation, least: Array, greatest: Array) -> FloatSca
     if (right < 0).any() or (by.multiplier < 0).any() or by.low >= by.high or (farthest * exact >= 2.0**30).any():
         return None
     alike: list[_Fit] = []
-    for channel, kind in enumerate(zip(by.multiplier.tolist(), by.shift.tolist(), strict=True)):
+    for kind in zip(by.multiplier.tolist(), by.shift.tolist(), strict=True):
         same = (by.multiplier == kind[0]) & (by.shift == kind[1])
-        fit = _channel_fit(*kind, int(least[same].min()), int(greatest[same].max()), by.zero_point, by.low, by.high)
+        fit = _channel_fit(*kind, (int(least[same].min()), int(greatest[same].max())), by.zero_point, (by.low, by.high))
         if fit is None:
             return None
         alike.append(fit)
@@ -96,10 +97,9 @@ class _Fit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=1 << 14)
-def _channel_fit(
-    multiplier: int, shift: int, least: int, greatest: int, zero_point: int, low: int, high: int
-) -> _Fit | None:
+def _channel_fit(multiplier: int, shift: int, ends: tuple[int, int], zero_point: int, limits: tuple[int, int]) -> _Fit | None:
     """The float form of the channels that have this multiplier and shift; a pure function, remembered."""
+    low, high = limits
     one_sided = low == zero_point
     steps = np.arange(1 if one_sided else low - zero_point + 1, high - zero_point + 1)
     base = zero_point if one_sided else 0
@@ -107,8 +107,8 @@ def _channel_fit(
     stairs = _Stairs(
         steps=steps + base,
         first=_first_accumulators(multiplier, shift, steps),
-        least=least,
-        greatest=greatest,
+        least=ends[0],
+        greatest=ends[1],
         one_sided=one_sided,
     )
     return _fitted(stairs, np.float32(multiplier * 2.0 ** (shift - 31)), np.float32(half + base))
