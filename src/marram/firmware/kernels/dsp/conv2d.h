@@ -3,7 +3,8 @@
 #include "common/window.h"
 #include "dsp/tile.h"
 
-/* What a convolution is made of: sizes, the packed weights, the tile for its channels, a pixel of the input's zero point. */
+/* What a convolution is made of: sizes, the packed weights, the tile for its channels, a pixel of the input's zero
+ * point. */
 typedef struct {
     marram_window window;
     int groups, zero; /* groups of 4 inputs of a window; 2 * zero point of the output + 1 */
@@ -22,18 +23,19 @@ MARRAM_INLINE const int8_t *marram_dsp_tap(const marram_dsp_conv *c, const int8_
     return x + marram_row(iy, w->in_rows, w->in_height, w->in_width * w->in_channels) + ix * w->in_channels;
 }
 
-/* Gathers three windows that begin at (iy, ix): row by row where they lie beside each other inside of the image; tap by tap
- * at borders, across rows and with dilation. */
-MARRAM_DSP_OPAQUE static void marram_dsp_gather_windows(const marram_dsp_conv *c, const int8_t *x, const int *iy, const int *ix,
-                                                        uint32_t *scratch)
+/* Gathers three windows that begin at (iy, ix): row by row where they lie beside each other inside of the image; tap
+ * by tap at borders, across rows and with dilation. */
+MARRAM_DSP_OPAQUE static void marram_dsp_gather_windows(const marram_dsp_conv *c, const int8_t *x, const int *iy,
+                                                        const int *ix, uint32_t *scratch)
 {
     const marram_window *const w = &c->window;
     const int past = iy[0] + w->kernel_height * w->dilation_y;
     const int across = w->kernel_width * w->dilation_x;
     uint32_t *to = scratch + MARRAM_DSP_BEGINNINGS;
     scratch[0] = scratch[1] = scratch[2] = 0;
-    if (iy[2] == iy[0] && ix[2] - ix[0] == 2 * w->stride_x && iy[0] >= 0 && past - w->dilation_y < w->in_height && ix[0] >= 0 &&
-        ix[2] + w->kernel_width <= w->in_width && w->dilation_x == 1) {
+    const int beside = iy[2] == iy[0] && ix[2] - ix[0] == 2 * w->stride_x && w->dilation_x == 1;
+    if (beside && iy[0] >= 0 && past - w->dilation_y < w->in_height && ix[0] >= 0 &&
+        ix[2] + w->kernel_width <= w->in_width) {
         const int step = w->stride_x * w->in_channels;
         for (int row = iy[0]; row < past; row += w->dilation_y) {
             const int8_t *const from = x + marram_row(row, w->in_rows, w->in_height, w->in_width * w->in_channels) +
@@ -44,7 +46,8 @@ MARRAM_DSP_OPAQUE static void marram_dsp_gather_windows(const marram_dsp_conv *c
     }
     for (int ky = 0; ky < past - iy[0]; ky += w->dilation_y) {
         for (int kx = 0; kx < across; kx += w->dilation_x) {
-            to = marram_dsp_gather(to, marram_dsp_tap(c, x, iy[0] + ky, ix[0] + kx), marram_dsp_tap(c, x, iy[1] + ky, ix[1] + kx),
+            to = marram_dsp_gather(to, marram_dsp_tap(c, x, iy[0] + ky, ix[0] + kx), marram_dsp_tap(c, x, iy[1] + ky,
+                                                                                                    ix[1] + kx),
                                    marram_dsp_tap(c, x, iy[2] + ky, ix[2] + kx), w->in_channels >> 2, scratch);
         }
     }
@@ -87,7 +90,8 @@ MARRAM_DSP_OPAQUE static void marram_dsp_conv2d(const marram_dsp_conv *c, const 
 }
 
 /* Bytes of one window that reaches beyond the image or is dilated. */
-MARRAM_INLINE void marram_dsp_stage_border(const marram_window w, const int8_t *x, int iy, int ix, int zero_in, int8_t *to)
+MARRAM_INLINE void marram_dsp_stage_border(const marram_window w, const int8_t *x, int iy, int ix, int zero_in,
+                                           int8_t *to)
 {
     const int pixel = w.in_channels;
     for (int ky = 0; ky < w.kernel_height; ky++, iy += w.dilation_y) {
@@ -118,9 +122,10 @@ MARRAM_INLINE void marram_dsp_stage(const marram_window w, const int8_t *x, int 
 }
 
 /* Convolution of rows [row_begin, row_end) with any number of input channels. scratch: 24 + 36 * groups bytes. */
-MARRAM_INLINE void marram_dsp_conv2d_staged(const marram_window w, const int8_t *x, int8_t *y, int row_begin, int row_end,
-                                            const uint32_t *stream, marram_dsp_tile *tile, int groups, int zero, int zero_in,
-                                            uint32_t *scratch)
+MARRAM_INLINE void marram_dsp_conv2d_staged(const marram_window w, const int8_t *x, int8_t *y, int row_begin,
+                                            int row_end,
+                                            const uint32_t *stream, marram_dsp_tile *tile, int groups, int zero,
+                                            int zero_in, uint32_t *scratch)
 {
     int8_t *const stages = (int8_t *)(scratch + MARRAM_DSP_BEGINNINGS + 6 * groups);
     const int bottom = w.in_height - (w.kernel_height - 1) * w.dilation_y;
@@ -143,8 +148,8 @@ MARRAM_INLINE void marram_dsp_conv2d_staged(const marram_window w, const int8_t 
             const int last = oy == row_end - 1 && at == row + (w.out_width - 1) * w.out_channels;
             if (count == 3 || last) {
                 scratch[0] = scratch[1] = scratch[2] = 0;
-                (void)marram_dsp_gather(scratch + MARRAM_DSP_BEGINNINGS, stages, stages + 4 * groups, stages + 8 * groups, groups,
-                                        scratch);
+                (void)marram_dsp_gather(scratch + MARRAM_DSP_BEGINNINGS, stages, stages + 4 * groups,
+                                        stages + 8 * groups, groups, scratch);
                 marram_dsp_outputs(tile, scratch, stream, y + place[0], w.out_channels, groups,
                                    count > 1 ? place[1] - place[0] : 0, count > 2 ? place[2] - place[0] : 0, zero);
                 count = 0;

@@ -3,11 +3,11 @@
 #include "dsp/conv2d.h"
 #include "dsp/dense.h"
 
-/* Convolution of rows [row_begin, row_end) window by window, each as one vector of a fully connected layer: with a sixth of
- * the scratch. scratch: 4 * groups bytes. */
+/* Convolution of rows [row_begin, row_end) window by window, each as one vector of a fully connected layer: with a
+ * sixth of the scratch. scratch: 4 * groups bytes. */
 MARRAM_INLINE void marram_dsp_conv2d_lean(const marram_window w, const int8_t *x, int8_t *y, int row_begin, int row_end,
-                                          const uint32_t *stream, marram_dsp_quads *quads, int groups, int zero, int zero_in,
-                                          int8_t *stage)
+                                          const uint32_t *stream, marram_dsp_quads *quads, int groups, int zero,
+                                          int zero_in, int8_t *stage)
 {
     const int bottom = w.in_height - (w.kernel_height - 1) * w.dilation_y;
     const int right = w.in_width - w.kernel_width;

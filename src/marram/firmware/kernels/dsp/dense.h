@@ -2,12 +2,13 @@
 #define MARRAM_DSP_DENSE_H
 #include "dsp/tile.h"
 
-/* One vector by four output channels at a time. Weights and inputs are as in dsp/tile.h, the pairs a and b of four inputs
- * beside each other. A vector is expanded once into scratch, or, without scratch, again for every four channels: `raw`.
- * Stream of four channels: for each 4 inputs a word of each; then a word of their shifts less one, the first in bits 0-7, and
- * for each channel twice its bias and its multiplier. `beginning` is -128 times the sum of the even inputs. */
-typedef void marram_dsp_quads(const void *x, const uint32_t *stream, int8_t *y, int groups, int channels, int32_t beginning,
-                              int zero);
+/* One vector by four output channels at a time. Weights and inputs are as in dsp/tile.h, the pairs a and b of four
+ * inputs beside each other. A vector is expanded once into scratch, or, without scratch, again for every four
+ * channels: `raw`. Stream of four channels: for each 4 inputs a word of each; then a word of their shifts less one,
+ * the first in bits 0-7, and for each channel twice its bias and its multiplier. `beginning` is -128 times the sum
+ * of the even inputs. */
+typedef void marram_dsp_quads(const void *x, const uint32_t *stream, int8_t *y, int groups, int channels,
+                              int32_t beginning, int zero);
 
 #define MARRAM_DSP_FLIP 0xff80ff80u /* x1 x0 -> x1 - 128 - 256 * x0; as a pair, (-128, -128) */
 
@@ -30,7 +31,8 @@ typedef void marram_dsp_quads(const void *x, const uint32_t *stream, int8_t *y, 
     "eor.w r0, r0, r12\n" MARRAM_DSP_QUAD_SUMS
 #define MARRAM_DSP_QUAD_EXPANDED "ldmia.n r2!, {r0, r1}\n" MARRAM_DSP_QUAD_SUMS
 
-/* On the stack: 0 beginning, four times, 16 zero, 20 y, 24 x, 28 its end, 32 entry of the unrolled loop, 36 end of y. */
+/* On the stack: 0 beginning, four times, 16 zero, 20 y, 24 x, 28 its end, 32 entry of the unrolled loop, 36 end of
+ * y. */
 #define MARRAM_DSP_QUAD_BEGIN(group, bytes, shift) \
     ".syntax unified\n"                     \
     "push {r4-r11, lr}\n"                   \
@@ -96,11 +98,12 @@ typedef void marram_dsp_quads(const void *x, const uint32_t *stream, int8_t *y, 
     "add sp, #40\n"                        \
     "pop {r4-r11, pc}\n"
 
-#define MARRAM_DSP_QUADS(name, group, bytes, shift, store)                                                              \
-    MARRAM_DSP_OPAQUE __attribute__((naked)) static void name(const void *x, const uint32_t *stream, int8_t *y, int groups, \
-                                                              int channels, int32_t beginning, int zero)                \
-    {                                                                                                                   \
-        __asm__ volatile(MARRAM_DSP_QUAD_BEGIN(group, bytes, shift) MARRAM_DSP_QUAD_END(store));                        \
+#define MARRAM_DSP_QUADS(name, group, bytes, shift, store)                                                \
+    MARRAM_DSP_OPAQUE __attribute__((naked)) static void name(const void *x, const uint32_t *stream,       \
+                                                              int8_t *y, int groups, int channels,         \
+                                                              int32_t beginning, int zero)                 \
+    {                                                                                                      \
+        __asm__ volatile(MARRAM_DSP_QUAD_BEGIN(group, bytes, shift) MARRAM_DSP_QUAD_END(store));           \
     }
 MARRAM_DSP_QUADS(marram_dsp_quads_raw_floored, MARRAM_DSP_QUAD_RAW, "64", "2", MARRAM_DSP_QUAD_STORE)
 MARRAM_DSP_QUADS(marram_dsp_quads_raw_away, MARRAM_DSP_QUAD_RAW, "64", "2", MARRAM_DSP_QUAD_STORE_AWAY)
@@ -113,8 +116,8 @@ MARRAM_INLINE uint32_t marram_dsp_flipped(uint32_t word)
     return (((word & 0x00ff00ffu) << 8) | ((word >> 8) & 0x00ff00ffu)) ^ MARRAM_DSP_FLIP;
 }
 
-MARRAM_DSP_OPAQUE static void marram_dsp_quads_plain(const void *x, int raw, const uint32_t *stream, int8_t *y, int groups,
-                                                     int channels, int32_t beginning, int zero, int away)
+MARRAM_DSP_OPAQUE static void marram_dsp_quads_plain(const void *x, int raw, const uint32_t *stream, int8_t *y,
+                                                     int groups, int channels, int32_t beginning, int zero, int away)
 {
     for (int channel = 0; channel < channels; channel++) {
         const uint32_t *const quad = stream + (channel & ~3) / 4 * (4 * groups + 9);

@@ -3,10 +3,11 @@
 #include "common/requantise.h"
 #include "dsp/intrinsics.h"
 
-/* A fully connected layer one output channel at a time, with any multiplier and clamp: for the few channels beside those of
- * dsp/dense.h. weights: (O, depth) int8. channels: (O, 3) of folded bias, multiplier and shift. */
-MARRAM_NOINLINE __attribute__((unused)) static void marram_dsp_dense_single(const int8_t *x, int8_t *y, int depth, int channels,
-                                                                            const int8_t *weights, const int32_t *records,
+/* A fully connected layer one output channel at a time, with any multiplier and clamp: for the few channels beside
+ * those of dsp/dense.h. weights: (O, depth) int8. channels: (O, 3) of folded bias, multiplier and shift. */
+MARRAM_NOINLINE __attribute__((unused)) static void marram_dsp_dense_single(const int8_t *x, int8_t *y, int depth,
+                                                                            int channels, const int8_t *weights,
+                                                                            const int32_t *records,
                                                                             int zero_out, int low, int high)
 {
     for (; channels > 0; channels--, records += 3) {

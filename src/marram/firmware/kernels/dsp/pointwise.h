@@ -2,10 +2,11 @@
 #define MARRAM_DSP_POINTWISE_H
 #include "dsp/tile.h"
 
-/* A layer of 4 * groups inputs and `channels` outputs on each of `pixels` neighbours: convolution by 1 x 1, or rows of a fully
- * connected layer. The output may stand where the input stands. scratch: 24 + 24 * groups bytes. */
+/* A layer of 4 * groups inputs and `channels` outputs on each of `pixels` neighbours: convolution by 1 x 1, or rows
+ * of a fully connected layer. The output may stand where the input stands. scratch: 24 + 24 * groups bytes. */
 MARRAM_DSP_OPAQUE static void marram_dsp_pointwise(const int8_t *x, int8_t *y, int pixels, int groups, int channels,
-                                                   const uint32_t *stream, marram_dsp_tile *tile, int zero, uint32_t *scratch)
+                                                   const uint32_t *stream, marram_dsp_tile *tile, int zero,
+                                                   uint32_t *scratch)
 {
     for (; pixels > 0; pixels -= 3) {
         const int second = pixels > 1 ? channels : 0;

@@ -4,16 +4,17 @@
 
 /* Three pixels by two output channels at a time, the inputs of the three pixels gathered beforehand.
  *
- * Weights are words of four int8 along the depth, with the even ones (0 and 2) moved by 128 to be unsigned: a half of such a
- * word is h = 256 * o + (e + 128) for weights e and o. Inputs become two pairs of int16 for each four: a = (x0, x2) and
- * b = (x1, x3) - 128 - 256 * a. Then a * h + b * o = x_even * e + x_odd * o + 128 * x_even - 128 * o, so the raw word
- * serves as one operand and only the other is unpacked. The sum of -128 * x_even is gathered with the pixels and begins the
- * accumulators; the sum of 128 * o is in the bias. Sums may wrap round on the way: all is modulo 2^32, and the final sum fits.
+ * Weights are words of four int8 along the depth, with the even ones (0 and 2) moved by 128 to be unsigned: a half
+ * of such a word is h = 256 * o + (e + 128) for weights e and o. Inputs become two pairs of int16 for each four: a =
+ * (x0, x2) and b = (x1, x3) - 128 - 256 * a. Then a * h + b * o = x_even * e + x_odd * o + 128 * x_even - 128 * o,
+ * so the raw word serves as one operand and only the other is unpacked. The sum of -128 * x_even is gathered with
+ * the pixels and begins the accumulators; the sum of 128 * o is in the bias. Sums may wrap round on the way: all is
+ * modulo 2^32, and the final sum fits.
  *
- * Gathered: 6 words of beginnings (three pixels, twice), then for each 4 inputs a of three pixels and b of three pixels.
- * Stream of a pair of channels: for each 4 inputs a word of each channel; then a word of shifts and, for each channel, twice
- * its bias and its multiplier. Shifts are one less than they are; the first in bits 0-7, the second in bits 16-23; bit 15 is
- * set in the last pair. */
+ * Gathered: 6 words of beginnings (three pixels, twice), then for each 4 inputs a of three pixels and b of three
+ * pixels. Stream of a pair of channels: for each 4 inputs a word of each channel; then a word of shifts and, for
+ * each channel, twice its bias and its multiplier. Shifts are one less than they are; the first in bits 0-7, the
+ * second in bits 16-23; bit 15 is set in the last pair. */
 
 /* Functions in assembly: the compiler must not look into them for what registers they leave alone. */
 #if defined(__has_attribute)
@@ -27,8 +28,8 @@
 
 #define MARRAM_DSP_BEGINNINGS 6 /* words before the gathered inputs */
 
-typedef const uint32_t *marram_dsp_tile(const uint32_t *gathered, const uint32_t *stream, int8_t *y, int groups, int second,
-                                        int third, int zero);
+typedef const uint32_t *marram_dsp_tile(const uint32_t *gathered, const uint32_t *stream, int8_t *y, int groups,
+                                        int second, int third, int zero);
 
 #if MARRAM_DSP
 #pragma GCC diagnostic push
@@ -97,8 +98,8 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static uint32_t *marram_dsp_gather(uint
 
 #define MARRAM_DSP_TILE_FOUR MARRAM_DSP_TILE_GROUP MARRAM_DSP_TILE_GROUP MARRAM_DSP_TILE_GROUP MARRAM_DSP_TILE_GROUP
 
-/* On the stack: 0 zero, 4 second, 8 third, 12 y, 16 gathered, 20 its end, 24 where the unrolled loop is entered, so that
- * any number of groups runs through it. */
+/* On the stack: 0 zero, 4 second, 8 third, 12 y, 16 gathered, 20 its end, 24 where the unrolled loop is entered, so
+ * that any number of groups runs through it. */
 #define MARRAM_DSP_TILE_BEGIN        \
     ".syntax unified\n"              \
     "push {r4-r11, lr}\n"            \
@@ -165,12 +166,14 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static uint32_t *marram_dsp_gather(uint
     "mov r0, r4\n"                    \
     "pop {r4-r11, pc}\n"
 
-/* The outputs of three pixels: at y, y + second and y + third, written from the last to the first, so that a pixel that is
- * not there may stand at the place of the first. Returns the end of the stream. For layers that clamp at the zero point. */
+/* The outputs of three pixels: at y, y + second and y + third, written from the last to the first, so that a pixel
+ * that is not there may stand at the place of the first. Returns the end of the stream. For layers that clamp at the
+ * zero point. */
 MARRAM_DSP_OPAQUE __attribute__((naked)) static const uint32_t *marram_dsp_tile_floored(const uint32_t *gathered,
-                                                                                       const uint32_t *stream, int8_t *y,
-                                                                                       int groups, int second, int third,
-                                                                                       int zero)
+                                                                                       const uint32_t *stream,
+                                                                                       int8_t *y,
+                                                                                       int groups, int second,
+                                                                                       int third, int zero)
 {
     __asm__ volatile(MARRAM_DSP_TILE_BEGIN MARRAM_DSP_TILE_FIRST
                      MARRAM_DSP_TILE_STORE("r9", "[lr, r6]") MARRAM_DSP_TILE_STORE("r8", "[lr, r5]")
@@ -182,13 +185,15 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static const uint32_t *marram_dsp_tile_
 /* The same for layers with outputs below the zero point. */
 MARRAM_DSP_OPAQUE __attribute__((naked)) static const uint32_t *marram_dsp_tile_away(const uint32_t *gathered,
                                                                                     const uint32_t *stream, int8_t *y,
-                                                                                    int groups, int second, int third, int zero)
+                                                                                    int groups, int second,
+                                                                                    int third, int zero)
 {
     __asm__ volatile(MARRAM_DSP_TILE_BEGIN MARRAM_DSP_TILE_FIRST
                      MARRAM_DSP_TILE_STORE_AWAY("r9", "r5", "[lr, r6]")
                      "ldr r5, [sp, #4]\n" MARRAM_DSP_TILE_STORE_AWAY("r8", "r9", "[lr, r5]")
                      MARRAM_DSP_TILE_STORE_AWAY("r7", "r9", "[lr], #1") MARRAM_DSP_TILE_SECOND
-                     MARRAM_DSP_TILE_STORE_AWAY("r12", "r9", "[lr, r6]") MARRAM_DSP_TILE_STORE_AWAY("r11", "r9", "[lr, r5]")
+                     MARRAM_DSP_TILE_STORE_AWAY("r12", "r9", "[lr, r6]") MARRAM_DSP_TILE_STORE_AWAY("r11", "r9",
+                                                                                                    "[lr, r5]")
                      MARRAM_DSP_TILE_STORE_AWAY("r10", "r9", "[lr], #1") MARRAM_DSP_TILE_END);
 }
 #pragma GCC diagnostic pop
@@ -223,7 +228,8 @@ MARRAM_INLINE int8_t marram_dsp_output(uint32_t sum, const uint32_t *channel, ui
     return (int8_t)marram_narrow((product + (away ? twice >> 31 : 0)) >> shift, 1);
 }
 
-MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_plain(const uint32_t *gathered, const uint32_t *stream, int8_t *y,
+MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_plain(const uint32_t *gathered, const uint32_t *stream,
+                                                               int8_t *y,
                                                               int groups, int second, int third, int zero, int away)
 {
     const int places[3] = {0, second, third};
@@ -237,7 +243,8 @@ MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_plain(const uint32_t *g
                     sum = marram_dsp_term(sum, x[0], x[3], stream[2 * group + channel]);
                 }
                 const uint32_t shift = (ending[0] >> (16 * channel)) & 0xffu;
-                y[places[pixel]] = marram_dsp_output(sum, ending + 1 + 2 * channel, channel ? shift : shift & 0x7fu, zero, away);
+                y[places[pixel]] = marram_dsp_output(sum, ending + 1 + 2 * channel, channel ? shift : shift & 0x7fu,
+                                                     zero, away);
             }
         }
         stream = ending + 5;
@@ -247,23 +254,27 @@ MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_plain(const uint32_t *g
     }
 }
 
-MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_floored(const uint32_t *gathered, const uint32_t *stream, int8_t *y,
+MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_floored(const uint32_t *gathered, const uint32_t *stream,
+                                                                 int8_t *y,
                                                                 int groups, int second, int third, int zero)
 {
     return marram_dsp_tile_plain(gathered, stream, y, groups, second, third, zero, 0);
 }
 
-MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_away(const uint32_t *gathered, const uint32_t *stream, int8_t *y,
+MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_away(const uint32_t *gathered, const uint32_t *stream,
+                                                              int8_t *y,
                                                              int groups, int second, int third, int zero)
 {
     return marram_dsp_tile_plain(gathered, stream, y, groups, second, third, zero, 1);
 }
 #endif
 
-/* All outputs of a tile with an odd number of channels: the last two are made again by a pair of their own; a single channel
- * is a pair of itself. */
-MARRAM_DSP_OPAQUE static void marram_dsp_outputs_odd(marram_dsp_tile *tile, const uint32_t *gathered, const uint32_t *stream,
-                                                     int8_t *y, int channels, int groups, int second, int third, int zero)
+/* All outputs of a tile with an odd number of channels: the last two are made again by a pair of their own; a single
+ * channel is a pair of itself. */
+MARRAM_DSP_OPAQUE static void marram_dsp_outputs_odd(marram_dsp_tile *tile, const uint32_t *gathered,
+                                                     const uint32_t *stream,
+                                                     int8_t *y, int channels, int groups, int second, int third,
+                                                     int zero)
 {
     if (channels == 1) {
         int8_t twice[6];
@@ -278,8 +289,8 @@ MARRAM_DSP_OPAQUE static void marram_dsp_outputs_odd(marram_dsp_tile *tile, cons
 }
 
 /* All outputs of a tile. */
-MARRAM_INLINE void marram_dsp_outputs(marram_dsp_tile *tile, const uint32_t *gathered, const uint32_t *stream, int8_t *y,
-                                      int channels, int groups, int second, int third, int zero)
+MARRAM_INLINE void marram_dsp_outputs(marram_dsp_tile *tile, const uint32_t *gathered, const uint32_t *stream,
+                                      int8_t *y, int channels, int groups, int second, int third, int zero)
 {
     if (channels & 1) {
         marram_dsp_outputs_odd(tile, gathered, stream, y, channels, groups, second, third, zero);

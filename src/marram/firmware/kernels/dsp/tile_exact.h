@@ -4,9 +4,9 @@
 #include "dsp/requantise.h"
 #include "dsp/tile.h"
 
-/* Tiles for any multiplier, shift and clamp. The pair's weights are followed by a word of low (bits 0-7), high (8-15),
- * whether it is the last pair (16) and whether both channels fit marram_dsp_scale (17), and by bias, multiplier and shift of
- * each channel. */
+/* Tiles for any multiplier, shift and clamp. The pair's weights are followed by a word of low (bits 0-7), high
+ * (8-15), whether it is the last pair (16) and whether both channels fit marram_dsp_scale (17), and by bias,
+ * multiplier and shift of each channel. */
 #if MARRAM_DSP
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* assembly finds them in registers */
@@ -31,7 +31,8 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static void marram_dsp_sums(const uint3
 }
 #pragma GCC diagnostic pop
 #else
-MARRAM_DSP_OPAQUE static void marram_dsp_sums(const uint32_t *gathered, const uint32_t *stream, uint32_t *sums, int groups)
+MARRAM_DSP_OPAQUE static void marram_dsp_sums(const uint32_t *gathered, const uint32_t *stream, uint32_t *sums,
+                                              int groups)
 {
     for (int index = 0; index < 6; index++) {
         sums[index] = gathered[index];
@@ -44,8 +45,8 @@ MARRAM_DSP_OPAQUE static void marram_dsp_sums(const uint32_t *gathered, const ui
 #endif
 
 /* One channel of three pixels. by: bias, multiplier, shift. Apart from its caller for the sake of the stack. */
-MARRAM_DSP_OPAQUE static void marram_dsp_exactly(const uint32_t *sums, const uint32_t *by, uint32_t clamp, int8_t *y, int second,
-                                                 int third, int zero)
+MARRAM_DSP_OPAQUE static void marram_dsp_exactly(const uint32_t *sums, const uint32_t *by, uint32_t clamp, int8_t *y,
+                                                 int second, int third, int zero)
 {
     const int right = -(int32_t)by[2];
     for (int pixel = 2; pixel >= 0; pixel--) {
@@ -61,7 +62,8 @@ MARRAM_DSP_OPAQUE static void marram_dsp_exactly(const uint32_t *sums, const uin
     }
 }
 
-MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_exact(const uint32_t *gathered, const uint32_t *stream, int8_t *y,
+MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_exact(const uint32_t *gathered, const uint32_t *stream,
+                                                               int8_t *y,
                                                               int groups, int second, int third, int zero)
 {
     for (;;) {
