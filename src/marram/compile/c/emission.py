@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from marram.compile.c.calls import c_type, calls_text, places_of, sources_of
+from marram.compile.c.constant_sharing import constant_names
 from marram.compile.c.families import Family
 from marram.compile.c.layers import Layer, Layers
 from marram.compile.c.place import Routine
@@ -106,9 +107,11 @@ def source_text(
         gathered(["common/compiler.h", *includes]),
         *dict.fromkeys(text for answer in routines for text in answer.shared),
     ]
-    for layer, answer in zip(found.layers, routines, strict=True):
-        names = {array.name: f"{prefix}_{layer.name}_{array.name}" for array in answer.constants}
-        parts += [array_text(names[array.name], array) for array in answer.constants]
+    named = constant_names(found.layers, routines)
+    for layer, answer, given in zip(found.layers, routines, named, strict=True):
+        names = {local: f"{prefix}_{name}" for local, name in given.items()}
+        own = [array for array in answer.constants if given[array.name] == f"{layer.name}_{array.name}"]
+        parts += [array_text(names[array.name], array) for array in own]
         parts.append(_layer_text(prefix, layer, answer, names))
     parts.append(calls_text(prefix, found, routines, plan))
     parts.append(_public_text(prefix, graph, found, plan))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from marram.compile.c.constant_sharing import constant_names
 from marram.compile.c.emission import header_text, source_text
 from marram.compile.c.families import Family, routine
 from marram.compile.c.geometry import activations_of, keeps_axes, rows_of
@@ -153,13 +154,19 @@ def _records(graph: Graph, found: Layers, routines: tuple[Routine, ...]) -> tupl
             node=layer.node.name,
             operator=operator_name(layer.node.op),
             macs=per_node[layer.node.name].macs,
-            weight_bytes=sum(array.values.size * _item(array.c_type) for array in answer.constants if array.role == "weights"),
-            table_bytes=sum(array.values.size * _item(array.c_type) for array in answer.constants if array.role == "table"),
+            weight_bytes=_own_bytes(layer, answer, names, "weights"),
+            table_bytes=_own_bytes(layer, answer, names, "table"),
             scratch_bytes=answer.scratch_bytes,
             out_shape=layer.site.output.shape,
         )
-        for layer, answer in zip(found.layers, routines, strict=True)
+        for layer, answer, names in zip(found.layers, routines, constant_names(found.layers, routines), strict=True)
     )
+
+
+def _own_bytes(layer: Layer, answer: Routine, names: dict[str, str], role: str) -> int:
+    """Bytes of the constants of a role that do not stand in the source for an earlier layer."""
+    own = [array for array in answer.constants if names[array.name] == f"{layer.name}_{array.name}" and array.role == role]
+    return sum(array.values.size * _item(array.c_type) for array in own)
 
 
 def _item(c_type: str) -> int:
