@@ -33,13 +33,14 @@ class NativeSession:
             raise DeviceError(f"the library cannot be loaded: {error}", where=str(library)) from error
         name, graph = generated.name, generated.graph
         self._invoke = getattr(self._library, f"{name}_invoke")
-        self._invoke.argtypes, self._invoke.restype = (ctypes.c_void_p, ctypes.c_size_t), ctypes.c_int
         self._size = generated.plan.arena_bytes
         self._kept = np.zeros(self._size + _ALIGN, dtype=np.uint8)
         base = -self._kept.ctypes.data % _ALIGN
         self._arena = self._kept[base : base + self._size]
         self._address = self._arena.ctypes.data
+        self._arguments = ctypes.c_void_p(self._address), ctypes.c_size_t(self._size)
         self._inputs = [self._view(f"{name}_input", index, tensor) for index, tensor in enumerate(graph.input_tensors)]
+        self._expected = [(view, view.shape, view.dtype) for view in self._inputs]
         self._outputs = [self._view(f"{name}_output", index, tensor) for index, tensor in enumerate(graph.output_tensors)]
 
     def _view(self, function: str, index: int, tensor: Tensor) -> Array:
@@ -56,14 +57,17 @@ class NativeSession:
             UserError: shapes or dtypes are not the model's.
             DeviceError: a status that is not ok.
         """
-        if [(array.shape, array.dtype) for array in inputs] != [(view.shape, view.dtype) for view in self._inputs]:
-            raise UserError("the inputs have not the model's shapes and dtypes", where="inputs")
-        for view, array in zip(self._inputs, inputs, strict=True):
+        expected = self._expected
+        if len(inputs) != len(expected):
+            raise UserError("the inputs are not as many as the model's", where="inputs")
+        for (view, shape, dtype), array in zip(expected, inputs, strict=True):
+            if array.shape != shape or array.dtype != dtype:
+                raise UserError("the inputs have not the model's shapes and dtypes", where="inputs")
             view[...] = array
-        status = self._invoke(self._address, self._size)
+        status = self._invoke(*self._arguments)
         if status:
             raise DeviceError(f"the library answered status {status}", where="invoke")
-        return tuple(view.copy() for view in self._outputs)
+        return tuple([view.copy() for view in self._outputs])
 
     def close(self) -> None:
         """Nothing is held but memory. Safe to call twice."""
