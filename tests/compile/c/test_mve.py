@@ -34,7 +34,8 @@ def made_of(graphs: Sequence[Graph], *, apart: bool) -> list[Generated]:
             name = f"g{index}"
             made.append(generate_apart(graph, "mve", name=name) if apart else generate(graph, MVE, name=name))
         except UserError as error:
-            assert "int32" in error.what
+            if "int32" not in error.what:
+                raise
     assert len(made) > len(graphs) * 0.8
     return made
 

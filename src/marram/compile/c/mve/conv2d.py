@@ -6,6 +6,7 @@ import msgspec
 
 from marram.compile.c.geometry import Geometry, geometry
 from marram.compile.c.mve.packing import (
+    LANES,
     STATE_BYTES,
     channel_groups,
     layer_literal,
@@ -18,8 +19,11 @@ from marram.compile.c.place import Place, Routine
 from marram.compile.c.requantisation import requantisation
 from marram.core.operators import Conv2D
 
-_BLOCK = 3
-_FAST_BLOCKS = 4
+BLOCK = 3
+"""Pixels that the products take at a time."""
+
+LEAN_BYTES, FAST_BYTES = 128, 768
+"""The columns of a chunk of pixels stay below, if those of one block do."""
 
 
 def conv2d(place: Place) -> Routine:
@@ -37,11 +41,7 @@ def conv2d(place: Place) -> Routine:
     weights = weights.reshape(len(weights), sizes.kernel_height, sizes.kernel_width, -1).transpose(0, 2, 1, 3)
     weights = weights.reshape(len(weights), -1)
     inner, row_pixels = _inner(sizes)
-    chunk = _BLOCK if place.lean else _BLOCK * _FAST_BLOCKS
-    chunk = min(chunk, -(-inner.out_width // _BLOCK) * _BLOCK)
-    columns = (min(chunk, inner.out_width) - 1) * inner.stride_x + inner.kernel_width
-    steps = -(-weights.shape[1] // 16)
-    outputs = sizes.out_height * sizes.out_width
+    chunk = _chunk(inner, LEAN_BYTES if place.lean else FAST_BYTES)
     return Routine(
         includes=("mve/conv2d.h",),
         body=f"static const marram_mve_conv conv = {{{window_literal(inner)}, {layer_literal(by, weights.shape[1])}, "
@@ -49,11 +49,11 @@ def conv2d(place: Place) -> Routine:
         f"marram_mve_begin(scratch, &conv);\n"
         f"marram_mve_conv2d_{mode_of(by)}(x0, y0, row_begin, row_end, scratch);",
         constants=(product_weights(weights), channel_groups(by)),
-        scratch_bytes=STATE_BYTES + columns * inner.kernel_height * inner.in_channels + 16,
+        scratch_bytes=STATE_BYTES + _columns_bytes(inner, chunk) + LANES,
         windows=(sizes.rows,),
         columns=(sizes.columns,),
         traversal="pixels",
-        instructions=outputs * (len(weights) * (2.0 * steps + 4.0) + weights.shape[1] / 4.0),
+        instructions=_instructions(inner, chunk),
     )
 
 
@@ -76,3 +76,25 @@ def _inner(sizes: Geometry) -> tuple[Geometry, int]:
         inner = msgspec.structs.replace(sizes, **flat)
         return inner, sizes.out_width
     return sizes, 0
+
+
+def _columns_bytes(sizes: Geometry, chunk: int) -> int:
+    columns = (min(chunk, sizes.out_width) - 1) * sizes.stride_x + sizes.kernel_width
+    return columns * sizes.kernel_height * sizes.in_channels
+
+
+def _chunk(sizes: Geometry, limit_bytes: int) -> int:
+    """Pixels made from one filling of the scratch: whole blocks, no more than a row has."""
+    most = -(-sizes.out_width // BLOCK) * BLOCK
+    return max((size for size in range(BLOCK, most + 1, BLOCK) if _columns_bytes(sizes, size) <= limit_bytes), default=BLOCK)
+
+
+def _instructions(sizes: Geometry, chunk: int) -> float:
+    steps = -(-sizes.kernel_height * sizes.kernel_width * sizes.in_channels // LANES)
+    groups = -(-sizes.out_channels // 4)
+    blocks = sizes.out_height * -(-sizes.out_width // BLOCK)
+    chunks = sizes.out_height * -(-sizes.out_width // chunk)
+    copies = 3.0 * -(-sizes.in_channels // LANES) + (6.0 if sizes.kernel_height > 1 else 0.0)
+    columns = (chunk - 1) * sizes.stride_x + sizes.kernel_width
+    taking = 80.0 + sizes.kernel_height * (60.0 + columns * copies)
+    return blocks * (30.0 + groups * (24.0 * steps + 55.0)) + chunks * taking

@@ -36,8 +36,12 @@ MARRAM_MVE_SHARED void marram_mve_take_columns(const marram_mve_conv *conv, cons
         } else {
             marram_mve_copy(from, channels, to, column, channels, past - first);
         }
-        marram_mve_fill(conv->zero_in, columns, column, channels, first);
-        marram_mve_fill(conv->zero_in, columns + past * column, column, channels, count - past);
+        if (first > 0) {
+            marram_mve_fill(conv->zero_in, columns, column, channels, first);
+        }
+        if (count > past) {
+            marram_mve_fill(conv->zero_in, columns + past * column, column, channels, count - past);
+        }
     }
 }
 
