@@ -66,7 +66,7 @@ def block_convolution(place: Place, by: Requantisation, records: Array, kernel: 
         ConstantArray(name="weights", c_type="int8_t", values=packed),
         ConstantArray(name="channels", c_type="int32_t", values=records),
     )
-    pixels = sizes.out_height * sizes.out_width
+    pixel = kernel.cost[0] * packed.size + kernel.cost[1] * stride
     if flat:
         call = f"{kernel.function}_flat(&layer, x0, y0, (row_end - row_begin) * {sizes.out_width}, scratch);"
         skip = (
@@ -84,7 +84,8 @@ def block_convolution(place: Place, by: Requantisation, records: Array, kernel: 
         windows=(sizes.rows,),
         columns=(sizes.columns,),
         traversal="pixels",
-        instructions=pixels * (kernel.cost[0] * packed.size + kernel.cost[1] * stride),
+        instructions=sizes.out_height * sizes.out_width * pixel,
+        call_instructions=150.0 + pixel * (-sizes.out_width % kernel.pixels),
     )
 
 
