@@ -16,8 +16,10 @@ from tests.model.graphs import affine
 
 from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import Generated, generate
+from marram.compile.c.host.flags import compiler_flags
 from marram.compile.c.host.scaling import float_scaling, rounded
 from marram.compile.c.requantisation import Requantisation
+from marram.core.errors import UserError
 from marram.core.graph import Array, Graph, Quantisation
 from marram.core.operators import Add, AveragePool2D, Conv2D, Dense, DepthwiseConv2D, Sub
 from marram.model.reference.arithmetic import Multiplier, multiply
@@ -193,3 +195,10 @@ def test_most_layers_have_the_float_form() -> None:
     rng = random.Random(5)
     texts = [generate(window(rng, Conv2D), FAMILIES["host"], name="one").files["one.c"] for _ in range(12)]
     assert sum(".form = -1" in text for text in texts) <= 2
+
+
+def test_flags_know_two_kinds_of_machine() -> None:
+    assert compiler_flags() == ("-O3", "-march=native")
+    assert compiler_flags("x86_64") == ("-O3", "-march=x86-64-v3")
+    with pytest.raises(UserError, match="riscv64"):
+        compiler_flags("riscv64")
