@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.compile.c.arrangements import extremes, generate_by, in_place, in_turn, rolled, tensor
+from tests.compile.c.arrangements import Plan, extremes, generate_by, in_place, in_turn, rolled, tensor
 from tests.compile.c.hosting import differing
 from tests.compile.c.test_dsp_depthwise import convolution
 from tests.model.graphs import affine
@@ -86,8 +86,16 @@ def test_every_kernel(core: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("plan", [in_place(lean=True), rolled(2, spare=1)], ids=["in place", "rolled"])
-def test_depthwise_on_a_core(stride: int, plan, tmp_path: Path) -> None:
+def test_depthwise_on_a_core(stride: int, plan: Plan, tmp_path: Path) -> None:
     """Five channels: four taken out at once, one alone; in bands over itself, or from ring to ring."""
     op = DepthwiseConv2D(stride=(stride, stride), padding=(1, 1, 1, 1), activation="relu")
     graph = convolution(31, 27, 5, (3, 3), op, out=affine(0.05, -128), seed=stride)
+    check(generate_by(plan, graph, "dsp", name="one"), "cortex-m4", tmp_path)
+
+
+@pytest.mark.parametrize("plan", [in_place(), rolled(3, spare=2)], ids=["in place", "rolled"])
+def test_sequence_on_a_core(plan: Plan, tmp_path: Path) -> None:
+    """Rows of one pixel: taken as columns."""
+    op = DepthwiseConv2D(stride=(1, 2), padding=(0, 0, 2, 1), activation="relu")
+    graph = convolution(1, 43, 6, (1, 5), op, out=affine(0.05, -128), seed=3)
     check(generate_by(plan, graph, "dsp", name="one"), "cortex-m4", tmp_path)

@@ -57,13 +57,15 @@ def case(rng: random.Random) -> Case:
     def pick(*values):
         return rng.choice(values)
 
-    kernel = pick(*[(3, 3)] * 6, (5, 5), (1, 4), (2, 3), (4, 1))
+    kernel = pick(*[(3, 3)] * 6, (5, 5), (1, 4), (1, 5), (2, 3), (4, 1))
     stride = pick(*[(1, 1)] * 4, *[(2, 2)] * 3, (1, 2), (2, 1), (3, 3))
     dilation = pick((1, 1), (1, 1), (1, 1), (1, 1), (2, 1), (1, 2)) if stride == (1, 1) else (1, 1)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     padding = tuple(number(0, k - 1) for k in (kernel[0], kernel[0], kernel[1], kernel[1]))
     height = number(max(reach[0] - padding[0] - padding[1], 1), 13)
     width = number(max(reach[1] - padding[2] - padding[3], 1), 14)
+    if kernel[0] == 1 and pick(False, True):
+        height, padding, width = 1, (0, 0, *padding[2:]), number(5, 30)
     op = DepthwiseConv2D(stride=stride, dilation=dilation, padding=padding, activation=pick(*ACTIVATIONS))
     graph = convolution(
         height, width, number(1, 9), kernel, op,

@@ -15,7 +15,8 @@ from marram.compile.c.requantisation import Requantisation, requantisation
 from marram.core.graph import Array
 from marram.core.operators import DepthwiseConv2D
 
-_ANY, _3X3 = 0, 1
+_ANY, _3X3, _LINE = 0, 1, 2
+_LINE_BYTES = 4096
 _WIDEST_PITCH = 255
 """int16 of a plane's row that the 3x3 kernel's offsets reach."""
 
@@ -46,11 +47,7 @@ def depthwise_conv2d(place: Place) -> Routine:
     taps = weights[0].reshape(sizes.kernel_height, sizes.kernel_width, -1).astype(np.int64)
     by = requantisation(site, op.activation, channel_axis=3)
     away = int(by.low < by.zero_point)
-    packed = _packed_3x3(sizes, taps, by) or _packed_any(place, sizes, taps, by)
-    planes = planes_of(sizes, 2 * packed.words, lean=place.lean)
-    if packed.kind == _3X3 and planes.pitch > _WIDEST_PITCH:
-        packed = _packed_any(place, sizes, taps, by)
-        planes = planes_of(sizes, 2 * packed.words, lean=place.lean)
+    packed, planes = _way(place, sizes, taps, by)
     name, definition = _definition(sizes, packed, planes, away, by)
     pair = (site.zero_point(site.input(0)) & 0xFFFF) * 0x10001
     return Routine(
@@ -64,6 +61,44 @@ def depthwise_conv2d(place: Place) -> Routine:
         traversal="planes" if sizes.whole else "whole",
         instructions=_instructions(sizes, packed, planes),
         call_instructions=2.3 * max(sizes.rows.reach - sizes.stride_y, 0) * sizes.in_width * sizes.in_channels,
+    )
+
+
+def _way(place: Place, sizes: Geometry, taps: Array, by: Requantisation) -> tuple[_Packed, Planes]:
+    """The kernel that serves best, and its planes."""
+    packed = _packed_3x3(sizes, taps, by)
+    if packed is not None:
+        planes = planes_of(sizes, 2 * packed.words, lean=place.lean)
+        if planes.pitch <= _WIDEST_PITCH:
+            return packed, planes
+    if sizes.in_width == sizes.out_width == sizes.kernel_width == 1 and sizes.pad_left == 0:
+        turned = _turned(sizes)
+        packed = _packed_any(place, turned, taps.swapaxes(0, 1), by)
+        planes = planes_of(turned, 2 * packed.words + sizes.stride_y, lean=place.lean)
+        if planes.scratch_bytes <= _LINE_BYTES:
+            return msgspec.structs.replace(packed, kind=_LINE), planes
+    packed = _packed_any(place, sizes, taps, by)
+    return packed, planes_of(sizes, 2 * packed.words, lean=place.lean)
+
+
+def _turned(sizes: Geometry) -> Geometry:
+    """A sequence's rows as columns."""
+    return msgspec.structs.replace(
+        sizes,
+        in_height=1,
+        in_width=sizes.in_height,
+        in_rows=1,
+        out_height=1,
+        out_width=sizes.out_height,
+        out_rows=1,
+        kernel_height=1,
+        kernel_width=sizes.kernel_height,
+        stride_y=1,
+        stride_x=sizes.stride_y,
+        dilation_y=1,
+        dilation_x=sizes.dilation_y,
+        pad_top=0,
+        pad_left=sizes.pad_top,
     )
 
 
@@ -97,7 +132,7 @@ def _packed_3x3(sizes: Geometry, taps: Array, by: Requantisation) -> _Packed | N
     """Records of the 3x3 kernel, or None where another is needed."""
     across = sizes.stride_x in {1, 2} and (sizes.stride_x == 2 or sizes.stride_y == 1)
     dense = sizes.dilation_y == sizes.dilation_x == 1
-    if taps.shape[:2] != (3, 3) or not across or not dense or by.low != -128 or by.high != 127:
+    if taps.shape[:2] != (3, 3) or not across or not dense:
         return None
     found = common_shift(by, np.abs(taps).max(axis=(0, 1)))
     if found is None:

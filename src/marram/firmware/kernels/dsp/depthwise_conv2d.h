@@ -14,18 +14,20 @@ typedef struct {
 
 #define MARRAM_DSP_DEPTHWISE_ANY 0
 #define MARRAM_DSP_DEPTHWISE_3X3 1
+#define MARRAM_DSP_DEPTHWISE_LINE 2
 
 MARRAM_INLINE void marram_dsp_depthwise_rows(const marram_window w, const marram_dsp_depthwise k, const int16_t *plane,
                                              int8_t *y, int rows, const int32_t *record, int32_t base)
 {
+    const marram_dsp_ending e = {k.shift, k.away, k.low, k.high};
     if (k.kind == MARRAM_DSP_DEPTHWISE_3X3 && w.stride_x == 1) {
-        marram_dsp_depthwise_3x3(plane, k.pitch, y, rows, w.out_width, w.out_channels, record, base, k.shift, k.away);
+        marram_dsp_depthwise_3x3(plane, k.pitch, y, rows, w.out_width, w.out_channels, record, base, e);
     } else if (k.kind == MARRAM_DSP_DEPTHWISE_3X3) {
         marram_dsp_depthwise_3x3s2(plane, k.pitch, w.stride_y * k.pitch, y, rows, w.out_width, w.out_channels, record, base,
-                                   k.shift, k.away);
+                                   e);
     } else {
         marram_dsp_depthwise_any(plane, k.pitch, w.kernel_height, w.stride_y, w.dilation_y, w.stride_x, k.words, y, rows,
-                                 w.out_width, w.out_channels, record, k.away, k.low, k.high);
+                                 w.out_width, w.out_channels, record, e);
     }
 }
 
@@ -92,24 +94,62 @@ MARRAM_INLINE void marram_dsp_depthwise_group(const marram_window w, const marra
     }
 }
 
+/* A sequence: its rows are single pixels and lie in a plane as one row, `pitch` long, so that a kernel takes them by pairs. */
+MARRAM_INLINE void marram_dsp_depthwise_line(const marram_window w, const marram_dsp_depthwise k, int group, const int8_t *x,
+                                             int8_t *y, int row_begin, int row_end, const int32_t *record, int16_t *planes)
+{
+    const marram_dsp_ending e = {k.shift, k.away, k.low, k.high};
+    const int top = row_begin * w.stride_y - w.pad_top;
+    const int reach = (w.kernel_height - 1) * w.dilation_y + 1;
+    const int bottom = (row_end - 1) * w.stride_y - w.pad_top + reach;
+    const int past = bottom < w.in_height ? bottom : w.in_height;
+    for (int row = top < 0 ? 0 : top, run; row < past; row += run) {
+        const int place = w.in_rows == w.in_height ? row : row % w.in_rows;
+        run = past - row < w.in_rows - place ? past - row : w.in_rows - place;
+        if (group == 4) {
+            marram_dsp_gather4(x + place * w.in_channels, planes + (row - top), k.pitch, run, w.in_channels, (row - top) & 1);
+        } else {
+            marram_dsp_gather1(x + place * w.in_channels, planes + (row - top), run, w.in_channels, (row - top) & 1);
+        }
+    }
+    for (int channel = 0; channel < group; channel++) {
+        for (int row = row_begin, run; row < row_end; row += run) {
+            const int place = w.out_rows == w.out_height ? row : row % w.out_rows;
+            run = row_end - row < w.out_rows - place ? row_end - row : w.out_rows - place;
+            marram_dsp_depthwise_any(planes + channel * k.pitch + (row - row_begin) * w.stride_y, k.pitch, 1, 1, 1, w.stride_y,
+                                     k.words, y + channel + place * w.out_channels, 1, run, w.out_channels,
+                                     record + channel * k.record, e);
+        }
+    }
+}
+
 /* Depthwise convolution of rows [row_begin, row_end), one output channel for each input channel. `zeros` is a pair of the
  * input's zero point. */
 MARRAM_INLINE void marram_dsp_depthwise_conv2d(const marram_window w, const marram_dsp_depthwise k, const int8_t *x, int8_t *y,
                                                int row_begin, int row_end, const int32_t *records, uint32_t zeros,
                                                int32_t base, void *scratch)
 {
+    const int line = k.kind == MARRAM_DSP_DEPTHWISE_LINE;
     const int reach = (w.kernel_height - 1) * w.dilation_y + 1;
-    const int plane = ((k.band - 1) * w.stride_y + reach) * k.pitch;
+    const int plane = line ? k.pitch : ((k.band - 1) * w.stride_y + reach) * k.pitch;
     int16_t *planes = (int16_t *)scratch;
     const int quads = k.group == 4 ? w.in_channels & ~3 : 0;
-    marram_dsp_fill(planes, (w.in_channels < k.group ? 1 : k.group) * plane / 2, zeros);
+    marram_dsp_fill(planes, k.group * plane / 2, zeros);
     for (int channel = 0; channel < quads; channel += 4) {
-        marram_dsp_depthwise_group(w, k, 4, x + channel, y + channel, row_begin, row_end, records + channel * k.record, zeros,
-                                   base, planes);
+        if (line) {
+            marram_dsp_depthwise_line(w, k, 4, x + channel, y + channel, row_begin, row_end, records + channel * k.record, planes);
+        } else {
+            marram_dsp_depthwise_group(w, k, 4, x + channel, y + channel, row_begin, row_end, records + channel * k.record,
+                                       zeros, base, planes);
+        }
     }
     for (int channel = quads; channel < w.in_channels; channel++) {
-        marram_dsp_depthwise_group(w, k, 1, x + channel, y + channel, row_begin, row_end, records + channel * k.record, zeros,
-                                   base, planes);
+        if (line) {
+            marram_dsp_depthwise_line(w, k, 1, x + channel, y + channel, row_begin, row_end, records + channel * k.record, planes);
+        } else {
+            marram_dsp_depthwise_group(w, k, 1, x + channel, y + channel, row_begin, row_end, records + channel * k.record,
+                                       zeros, base, planes);
+        }
     }
 }
 #endif

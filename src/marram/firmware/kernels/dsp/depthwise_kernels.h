@@ -63,10 +63,21 @@ MARRAM_INLINE marram_dsp_taps marram_dsp_taps_of(const int32_t *record)
     return t;
 }
 
-MARRAM_INLINE int32_t marram_dsp_taps_end(int32_t acc, const int32_t *by, int32_t nudge, int shift, int away)
+/* How a layer's sums become outputs: constants. */
+typedef struct {
+    int shift, away, low, high;
+} marram_dsp_ending;
+
+MARRAM_INLINE int8_t marram_dsp_limit(int32_t value, const marram_dsp_ending e)
+{
+    const int32_t floored = e.low > -128 && value < e.low ? e.low : value;
+    return (int8_t)(e.high < 127 && floored > e.high ? e.high : floored);
+}
+
+MARRAM_INLINE int8_t marram_dsp_taps_end(int32_t acc, const int32_t *by, int32_t nudge, const marram_dsp_ending e)
 {
     const int32_t product = marram_smmla(acc, by[0], 0);
-    return marram_narrow(product + by[1] - (away ? (product >> 31) & nudge : 0), shift);
+    return marram_dsp_limit(marram_narrow(product + by[1] - (e.away ? (product >> 31) & nudge : 0), e.shift), e);
 }
 
 /* Sums of two neighbouring outputs of stride 1 from x on; the place two columns further. */
@@ -100,31 +111,31 @@ MARRAM_INLINE const int16_t *marram_dsp_depthwise_sums(const int16_t *x, int pit
 }
 
 MARRAM_INLINE const int16_t *marram_dsp_depthwise_pair(const int16_t *x, int pitch, const marram_dsp_taps k, const int32_t by[2],
-                                                       int8_t *y, int channels, int shift, int away)
+                                                       int8_t *y, int channels, const marram_dsp_ending e)
 {
     int32_t s, t;
     x = marram_dsp_depthwise_sums(x, pitch, k, &s, &t);
 #if MARRAM_DSP
-    if (!away && MARRAM_DSP_FOLDED(shift)) {
+    if (!e.away && MARRAM_DSP_FOLDED(e.shift)) {
         uint32_t a, b;
         __asm__(MARRAM_DSP_DEPTHWISE_PAIR_NARROW
                 : [s] "+&r"(s), [t] "+&r"(t), [a] "=&r"(a), [b] "=&r"(b)
-                : [by] "m"(*(const int32_t(*)[2])by), [shift] "i"(shift));
-        y[0] = (int8_t)s;
-        y[channels] = (int8_t)t;
+                : [by] "m"(*(const int32_t(*)[2])by), [shift] "i"(e.shift));
+        y[0] = marram_dsp_limit(s, e);
+        y[channels] = marram_dsp_limit(t, e);
         return x;
     }
 #endif
-    y[0] = (int8_t)marram_dsp_taps_end(s, by, k.nudge, shift, away);
-    y[channels] = (int8_t)marram_dsp_taps_end(t, by, k.nudge, shift, away);
+    y[0] = marram_dsp_taps_end(s, by, k.nudge, e);
+    y[channels] = marram_dsp_taps_end(t, by, k.nudge, e);
     return x;
 }
 
 MARRAM_INLINE void marram_dsp_depthwise_single(const int16_t *x, int pitch, const marram_dsp_taps k, const int32_t by[2],
-                                               int8_t *y, int shift, int away)
+                                               int8_t *y, const marram_dsp_ending e)
 {
 #if MARRAM_DSP
-    if (!away && MARRAM_DSP_FOLDED(pitch) && MARRAM_DSP_FOLDED(shift)) {
+    if (!e.away && MARRAM_DSP_FOLDED(pitch) && MARRAM_DSP_FOLDED(e.shift)) {
         uint32_t a, b;
         int32_t s;
         __asm__ volatile(MARRAM_DSP_DEPTHWISE_SINGLE_SUM
@@ -134,9 +145,9 @@ MARRAM_INLINE void marram_dsp_depthwise_single(const int16_t *x, int pitch, cons
                          : [a] "=&r"(a), [b] "=&r"(b), [s] "=&r"(s)
                          : [x] "r"(x), [p0] "r"(k.p0), [p1] "r"(k.p1), [p2] "r"(k.p2), [q0] "r"(k.q0), [q1] "r"(k.q1),
                            [q2] "r"(k.q2), [bias] "r"(k.bias), [row1] "i"(2 * pitch), [row2] "i"(4 * pitch),
-                           [by] "m"(*(const int32_t(*)[2])by), [shift] "i"(shift)
+                           [by] "m"(*(const int32_t(*)[2])by), [shift] "i"(e.shift)
                          : "memory");
-        y[0] = (int8_t)s;
+        y[0] = marram_dsp_limit(s, e);
         return;
     }
 #endif
@@ -146,31 +157,31 @@ MARRAM_INLINE void marram_dsp_depthwise_single(const int16_t *x, int pitch, cons
     s = marram_smlabt(marram_load32(x + pitch + 2), k.q1, s);
     s = marram_smlad(marram_load32(x + 2 * pitch), k.p2, s);
     s = marram_smlabt(marram_load32(x + 2 * pitch + 2), k.q2, s);
-    y[0] = (int8_t)marram_dsp_taps_end(s, by, k.nudge, shift, away);
+    y[0] = marram_dsp_taps_end(s, by, k.nudge, e);
 }
 
 /* Stride 1, in pairs of outputs. */
 MARRAM_INLINE void marram_dsp_depthwise_3x3(const int16_t *plane, int pitch, int8_t *y, int rows, int width, int channels,
-                                            const int32_t *record, int32_t base, int shift, int away)
+                                            const int32_t *record, int32_t base, const marram_dsp_ending e)
 {
     const marram_dsp_taps taps = marram_dsp_taps_of(record);
     const int32_t by[2] = {record[6], base + marram_low((uint32_t)record[4])};
     const int pairs = width / 2;
     for (const int16_t *past = plane + rows * pitch; plane != past; plane += pitch - 2 * pairs) {
         if (pairs & 1) {
-            plane = marram_dsp_depthwise_pair(plane, pitch, taps, by, y, channels, shift, away);
+            plane = marram_dsp_depthwise_pair(plane, pitch, taps, by, y, channels, e);
             y += 2 * channels;
         }
         for (const int16_t *end = plane + 4 * (pairs / 2); plane != end;) {
-            plane = marram_dsp_depthwise_pair(plane, pitch, taps, by, y, channels, shift, away);
-            plane = marram_dsp_depthwise_pair(plane, pitch, taps, by, y + 2 * channels, channels, shift, away);
+            plane = marram_dsp_depthwise_pair(plane, pitch, taps, by, y, channels, e);
+            plane = marram_dsp_depthwise_pair(plane, pitch, taps, by, y + 2 * channels, channels, e);
             y += 4 * channels;
             if (pairs < 4) {
                 break;
             }
         }
         if (width & 1) {
-            marram_dsp_depthwise_single(plane, pitch, taps, by, y, shift, away);
+            marram_dsp_depthwise_single(plane, pitch, taps, by, y, e);
             y += channels;
         }
     }
@@ -179,7 +190,7 @@ MARRAM_INLINE void marram_dsp_depthwise_3x3(const int16_t *plane, int pitch, int
 /* Stride 2 across; `step` is the int16 from one output row's plane row to the next one's. The record's pairs serve as they
  * are: of three columns the first two make a pair. */
 MARRAM_INLINE void marram_dsp_depthwise_3x3s2(const int16_t *plane, int pitch, int step, int8_t *y, int rows, int width,
-                                              int channels, const int32_t *record, int32_t base, int shift, int away)
+                                              int channels, const int32_t *record, int32_t base, const marram_dsp_ending e)
 {
     const uint32_t p0 = (uint32_t)record[0];
     const uint32_t p1 = (uint32_t)record[1];
@@ -218,13 +229,42 @@ MARRAM_INLINE void marram_dsp_depthwise_3x3s2(const int16_t *plane, int pitch, i
                 s = marram_smlabb(marram_load32(plane + 2), upper, s);
                 plane += 2;
             }
-            if (away) {
-                y[0] = (int8_t)marram_dsp_taps_end(s, by, 2 * marram_low(lower), shift, away);
+            if (e.away) {
+                y[0] = marram_dsp_taps_end(s, by, 2 * marram_low(lower), e);
             } else {
-                y[0] = (int8_t)marram_narrow(marram_smmla(s, by[0], by[1]), shift);
+                y[0] = marram_dsp_limit(marram_narrow(marram_smmla(s, by[0], by[1]), e.shift), e);
             }
         }
     }
+}
+
+/* Two columns of a kernel's row for two outputs. */
+MARRAM_INLINE void marram_dsp_depthwise_step(const int16_t **at, const int32_t **weights, int32_t *s, int32_t *t)
+{
+#if MARRAM_DSP
+    const int16_t *x = *at;
+    const int32_t *w = *weights;
+    int32_t first = *s, second = *t;
+    uint32_t values, a, b;
+    __asm__ volatile("ldr %[v], [%[x]], #4\n\t"
+                     "ldrd %[a], %[b], [%[w]], #8\n\t"
+                     "smlad %[s], %[v], %[a], %[s]\n\t"
+                     "smlad %[t], %[v], %[b], %[t]"
+                     : [x] "+&r"(x), [w] "+&r"(w), [s] "+&r"(first), [t] "+&r"(second), [v] "=&r"(values), [a] "=&r"(a),
+                       [b] "=&r"(b)
+                     :
+                     : "memory");
+    *at = x;
+    *weights = w;
+    *s = first;
+    *t = second;
+#else
+    const uint32_t values = marram_load32(*at);
+    *s = marram_smlad(values, (uint32_t)(*weights)[0], *s);
+    *t = marram_smlad(values, (uint32_t)(*weights)[1], *t);
+    *at += 2;
+    *weights += 2;
+#endif
 }
 
 /* Any kernel and stride, two outputs at a time. Record: bias, multiplier, shift, addend (see requantise.h), then for each
@@ -232,7 +272,7 @@ MARRAM_INLINE void marram_dsp_depthwise_3x3s2(const int16_t *plane, int pitch, i
  * columns further on; places that an output does not read have weight 0. */
 MARRAM_INLINE void marram_dsp_depthwise_any(const int16_t *plane, int pitch, int kernel_rows, int stride_y, int dilation_y,
                                             int stride_x, int words, int8_t *y, int rows, int width, int channels,
-                                            const int32_t *record, int away, int low, int high)
+                                            const int32_t *record, const marram_dsp_ending e)
 {
     for (; rows > 0; rows--) {
         const int16_t *x = plane;
@@ -242,16 +282,24 @@ MARRAM_INLINE void marram_dsp_depthwise_any(const int16_t *plane, int pitch, int
             int32_t t = record[0];
             for (int row = 0; row < kernel_rows; row++) {
                 const int16_t *at = x + row * dilation_y * pitch;
-                for (int word = 0; word < words; word++) {
-                    const uint32_t values = marram_load32(at + 2 * word);
-                    s = marram_smlad(values, (uint32_t)weights[0], s);
-                    t = marram_smlad(values, (uint32_t)weights[1], t);
-                    weights += 2;
+                if (words == 1) {
+                    marram_dsp_depthwise_step(&at, &weights, &s, &t);
+                } else if (words == 2) {
+                    marram_dsp_depthwise_step(&at, &weights, &s, &t);
+                    marram_dsp_depthwise_step(&at, &weights, &s, &t);
+                } else if (words == 3) {
+                    marram_dsp_depthwise_step(&at, &weights, &s, &t);
+                    marram_dsp_depthwise_step(&at, &weights, &s, &t);
+                    marram_dsp_depthwise_step(&at, &weights, &s, &t);
+                } else {
+                    for (const int16_t *end = at + 2 * words; at != end;) {
+                        marram_dsp_depthwise_step(&at, &weights, &s, &t);
+                    }
                 }
             }
-            y[0] = (int8_t)marram_dsp_requantise(s, record[1], record[2], record[3], away, low, high);
+            y[0] = (int8_t)marram_dsp_requantise(s, record[1], record[2], record[3], e.away, e.low, e.high);
             if (left > 1) {
-                y[channels] = (int8_t)marram_dsp_requantise(t, record[1], record[2], record[3], away, low, high);
+                y[channels] = (int8_t)marram_dsp_requantise(t, record[1], record[2], record[3], e.away, e.low, e.high);
                 y += 2 * channels;
             } else {
                 y += channels;
