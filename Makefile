@@ -27,7 +27,7 @@ demo: $(READY) ## The main job on real input: the watch recordings of ten people
 	$(BIN)/marram build demo
 
 test: $(READY) ## All tests but the long campaigns
-	scripts/system-packages browser
+	scripts/system-packages browser lint-c
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not soak' --shared-data=$(SHARED)
 
 check: $(READY) ## Lint, types, architecture, C warnings
@@ -41,6 +41,7 @@ fix: $(READY) ## Let ruff repair and format what it can
 	$(BIN)/ruff format .
 
 soak: $(READY) ## Long campaigns: fuzzing, thousands of random graphs, killed builds
+	scripts/system-packages browser lint-c big-endian
 	$(BIN)/python -m pytest -m soak --shared-data=$(SHARED)
 
 bench: $(READY) ## Every figure that the README claims, peers beside ours (hours at first: it trains; resumes in .bench/)
