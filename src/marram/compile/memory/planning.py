@@ -8,9 +8,9 @@ from marram.compile.memory.explanation import explained
 from marram.compile.memory.layout import Chain, Placed, placed, plan_of
 from marram.compile.memory.lifetimes import Lives, largest_live_set, lives_of
 from marram.compile.memory.plan import MemoryPlan, Problem
-from marram.compile.memory.units import Unit, Units
+from marram.compile.memory.units import Units
 
-_STEP = 0.97
+_STEP = 0.98
 """From one point of the front to the next, memory shrinks at least by this factor: finer ones are not worth the search."""
 NO_LIMIT = 1 << 62
 _ATTEMPTS = 4
@@ -108,24 +108,35 @@ def _undominated(plans: list[Placed]) -> list[Placed]:
 def cheapest_chain(problem: Problem, units: Units, limit: int) -> Chain | None:
     """The tasks as units of fewest instructions, none of which needs more than ``limit`` bytes: shortest path over cuts.
 
-    Only segments with a task that does not fit alone in its fastest form are looked at: rolling others would gain nothing.
+    Only segments with a task that does not fit alone in its fastest form are looked at, and of those that fit only such as
+    have no task to spare at either end: rolling more would cost and gain nothing.
     """
     count = len(problem.tasks)
     alone = [units.cheapest(index, index + 1, limit) for index in range(count)]
-    fastest = [unit.instructions for index in range(count) if (unit := units.cheapest(index, index + 1, NO_LIMIT))]
-    best: list[tuple[float, tuple[Unit, ...]] | None] = [(0.0, ()), *([None] * count)]
+    fastest = [units.cheapest(index, index + 1, NO_LIMIT) for index in range(count)]
+    easy = [
+        one is not None and best is not None and one.instructions <= best.instructions
+        for one, best in zip(alone, fastest, strict=True)
+    ]
+    fitting: set[tuple[int, int]] = set()
+    best: list[tuple[float, Chain] | None] = [(0.0, ()), *([None] * count)]
     for past in range(1, count + 1):
         options = []
-        tight = False
         for first in range(past - 1, -1, -1):
-            before, single = best[first], alone[first]
-            tight = tight or single is None or single.instructions > fastest[first]
-            if first < past - 1 and (not tight or units.broken(first)):
+            before = best[first]
+            if first < past - 1:
                 if units.broken(first):
                     break
-                continue
-            unit = single if first == past - 1 else (units.cheapest(first, past, limit) if before is not None else None)
+                spare = ((first + 1, past) in fitting and easy[first]) or ((first, past - 1) in fitting and easy[past - 1])
+                if spare:
+                    fitting.add((first, past))
+                if spare or before is None or all(easy[first:past]):
+                    continue
+            unit = alone[first] if first == past - 1 else units.cheapest(first, past, limit)
+            if unit is not None and first < past - 1:
+                fitting.add((first, past))
             if before is not None and unit is not None:
                 options.append((before[0] + unit.instructions, (*before[1], unit)))
         best[past] = min(options, key=lambda each: each[0], default=None)
-    return best[count][1] if best[count] is not None else None  # type: ignore[index]
+    found = best[count]
+    return None if found is None else found[1]
