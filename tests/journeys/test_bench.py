@@ -45,9 +45,3 @@ def test_what_cannot_be_measured_is_said(arguments: tuple[str, ...], tmp_path: P
     assert done.returncode == UserError.exit_code
     assert "error:" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_microcontroller_cannot_be_measured_yet(model: Path) -> None:
-    done = marram("bench", str(model), "--device", "cortex-m4")
-    assert done.returncode == UserError.exit_code
-    assert "not this machine" in done.stderr

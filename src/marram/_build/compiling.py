@@ -14,6 +14,7 @@ from marram.compile.c.families import family_of
 from marram.compile.c.generation import LayerRecord, generate
 from marram.compile.export import exported
 from marram.compile.memory import MemoryPlan
+from marram.compile.memory.drawing import draw_plan
 from marram.core.durable import write_atomically
 from marram.core.errors import UserError
 from marram.core.graph import Graph
@@ -62,7 +63,7 @@ def compile_model(
     target = _c_target(device_name)
     sources = _sources_from_file(path, target, name=name, arena_kib=arena_kib)
     folder = Path(out)
-    files = {**sources.files}
+    files = {**sources.files, f"{sources.name}_plan.svg": draw_plan(sources.plan, _task_names(sources))}
     _write(folder, files)
     return _result(sources, target, folder, files)
 

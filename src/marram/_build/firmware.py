@@ -14,6 +14,7 @@ from marram.compile.c.families import family_of
 from marram.compile.c.generation import Generated, generate
 from marram.compile.c.sources import identifier, kernels_digest
 from marram.compile.for_c import program_of
+from marram.compile.memory.drawing import draw_plan
 from marram.compile.toolchain.commands import call
 from marram.compile.toolchain.cross import COMPILER, Compiled
 from marram.core.codec import digest
@@ -129,8 +130,8 @@ def again(graph: Graph, program: Program, target: Target) -> Generated:
 
 def memory_drawing(program: Program) -> str:
     """The arena of a Program in C as SVG."""
-    del program
-    return ""
+    sources = unpack(program.blob)
+    return draw_plan(sources.plan, [layer.name for layer in sources.layers])
 
 
 def memory_notes(program: Program) -> tuple[str, ...]:

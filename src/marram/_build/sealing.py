@@ -138,13 +138,19 @@ def _attempt(tried: Tried, *, chosen: bool) -> Attempt:
     return Attempt(
         runtime=tried.program.runtime,
         precision=tried.program.precision,
-        size_bytes=tried.program.size_bytes,
+        size_bytes=_size_bytes(tried),
         accuracy=None if accuracy is None else accuracy.value,
         latency_us=None if latency is None else latency.quantile_us(0.5),
         calls_us=calls,
         kept=tried.kept,
         chosen=chosen,
     )
+
+
+def _size_bytes(tried: Tried) -> int:
+    """What a program weighs on its device: its file, or for C the flash that its image takes."""
+    flash = tried.measurement.evidence.figure("flash_bytes") if tried.program.format == "c" else None
+    return tried.program.size_bytes if flash is None or flash.value is None else int(flash.value)
 
 
 def _tolerance(parity: tuple[Parity, ...], outputs: tuple[Array, ...], program: Program) -> float:

@@ -16,6 +16,7 @@ from marram.core.graph import Array
 
 INK, GREY, PALE = "#22313f", "#8a97a3", "#e7ecef"
 SERIES = ("#1b7f79", "#e0a030", "#5b6fb5", "#b5573a")
+MORE = ("#7fb8a4", "#8e6fa8", "#c9a98b", "#4a6d7c")
 BROKEN = "#c0392b"
 
 
@@ -149,7 +150,7 @@ def layer_costs(names: Sequence[str], classes: Sequence[Mapping[str, int]]) -> s
     with canvas("layer-costs", height_in=1.5 + 0.24 * len(names)) as drawn:
         places = np.arange(len(names))
         left = np.zeros(len(names))
-        for kind, colour in zip(kinds, (*SERIES, GREY, *SERIES), strict=False):
+        for kind, colour in zip(kinds, (*SERIES, GREY, *MORE), strict=False):
             width = np.array([row.get(kind, 0) for row in classes], dtype=np.float64) / 1000
             drawn.axes.barh(places, width, left=left, color=colour, height=0.68, label=kind)
             left += width

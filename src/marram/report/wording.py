@@ -31,6 +31,8 @@ def _scale(figure: Figure) -> tuple[float, str]:
     factor, unit = _SCALES.get(figure.unit, (1.0, figure.unit))
     if unit == "%":
         unit = _share_unit(figure.name)
+    if figure.unit == "B" and figure.value is not None and figure.value < 1024:
+        return 1.0, "B"
     if unit == "KiB" and figure.value is not None and factor * figure.value > _MIB_FROM_KIB:
         return 1 / 2**20, "MiB"
     return factor, unit
@@ -43,4 +45,6 @@ def _share_unit(name: str) -> str:
 
 def _number(value: float, unit: str) -> str:
     """Two places for shares and what is ten or more, else four significant digits; no exponents in what people compare."""
+    if unit in {"B", "instructions"}:
+        return f"{value:,.0f}"
     return f"{value:.2f}" if unit in {"%", "pt"} or 10 <= abs(value) < 1e5 else f"{value:.4g}"
