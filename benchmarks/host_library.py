@@ -53,7 +53,13 @@ def ours(generated: Generated, library: Path, session: NativeSession, x: Array) 
     invoke, length = getattr(loaded, f"{generated.name}_invoke"), ctypes.c_size_t(size)
     if invoke(arena, length):
         raise SystemExit(f"{library} does not run")
-    return lambda: invoke(arena, length), lambda: session.run((x,))
+
+    def bare(_kept: Array = kept) -> int:
+        """Keeps the arena's memory alive."""
+        status: int = invoke(arena, length)
+        return status
+
+    return bare, lambda: session.run((x,))
 
 
 def litert(path: Path, _graph: Graph, x: Array) -> Ways:
