@@ -90,6 +90,9 @@ def band_depthwise(place: Place, sizes: Geometry, by: Requantisation, records: A
     fields = f"@weights@, @channels@, {', '.join(map(str, numbers))}"
     layer = f"static const marram_bands layer = {{{sizes.fields}, {fields}}};"
     staged = sizes.out_width * sizes.out_channels if by_rows else 0
+    again = (3 - sizes.stride_y) * pitch * 4.0  # rows that two strips share are copied, or gathered once more
+    calls = 80.0 + 45.0 * -(-sizes.out_width // kernel.wide)
+    strips = -(-sizes.out_height // tall) * sizes.out_channels * (calls + (again if tall < sizes.out_height else 0.0))
     return Routine(
         includes=(kernel.include,),
         body=f"{layer}\n{kernel.driver}(&layer, x0, y0, row_begin, row_end, scratch, {kernel.columns});",
@@ -102,7 +105,7 @@ def band_depthwise(place: Place, sizes: Geometry, by: Requantisation, records: A
         windows=(sizes.rows,),
         columns=(sizes.columns,),
         traversal=traversal,
-        instructions=(1.4 if by_rows else 1.0) * kernel.cost * sizes.out_height * sizes.out_width * weights.size,
+        instructions=kernel.cost * sizes.out_height * sizes.out_width * weights.size + strips,
         call_instructions=100.0 + 4.0 * band,
     )
 
