@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.compile.toolchain.nets import plain, spoilt
+from tests.compile.toolchain.nets import plain, scaled, spoilt
 
+from marram.compile.c.families import FAMILIES
+from marram.compile.c.generation import generate
 from marram.compile.toolchain.cross import compile_for
 from marram.core.errors import DeviceError, ToolError
+from marram.core.graph import Graph, Node, Tensor
+from marram.core.operators import Add
 from marram.measure.emulator.cycles import architectural_cycles, calibration, residuals
 from marram.measure.emulator.instructions import Instruction, class_of
 from marram.measure.emulator.plugin import plugin_file, read_counts
@@ -51,6 +55,19 @@ def test_known_instructions_are_counted_to_the_last(turns, core, plugins, tmp_pa
     assert 40 <= counts[1].instructions - counts[0].instructions <= 42
     assert counts[0].layers[-1].instructions >= 4 * turns
     assert counts[0].layers[0] == counts[1].layers[0]
+
+
+def test_layers_that_do_the_same_are_told_apart(plugins, tmp_path):
+    names = ("x", "a", "b", "y")
+    tensors = {name: Tensor(name=name, shape=(1, 4, 4, 8), dtype="int8", quantisation=scaled(0.5, 3)) for name in names}
+    nodes = tuple(
+        Node(name=f"add{index}", op=Add(), inputs=("x", names[index]), outputs=(names[index + 1],)) for index in range(3)
+    )
+    graph = Graph(name="net", inputs=("x",), outputs=("y",), tensors=tensors, constants={}, nodes=nodes)
+    compiled = compile_for(generate(graph, FAMILIES["portable"], name="net"), "cortex-m3", tmp_path)
+    first, second, third, _ = profile(compiled, plugin_folder=plugins).layers
+    assert first.instructions > 500
+    assert second.instructions == third.instructions
 
 
 def test_classes_of_instructions():
