@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.compile.c.hosting import Host, differing, expected, generate_apart
+from tests.compile.c.linting import findings
 from tests.compile.c.mve_graphs import chains, layers, samples
 from tests.compile.c.test_random_graphs import drawn
 
@@ -106,6 +107,11 @@ def test_refusals_fall_back() -> None:
         if "marram_portable_depthwise" in text:
             return
     pytest.fail("no depthwise convolution of the family was refused: draw more")
+
+
+def test_no_findings(tmp_path: Path) -> None:
+    (graph,) = drawn(layers(), 1, start=36)
+    assert findings(generate(graph, MVE, name="drawn"), tmp_path) == []
 
 
 @pytest.mark.soak

@@ -32,7 +32,9 @@ def depthwise_conv2d(place: Place) -> Routine:
     pair = (sizes.kernel_height, sizes.kernel_width, sizes.stride_y, sizes.stride_x) == (3, 3, 1, 1)
     group = 8 if place.lean or sizes.in_channels <= 8 else 16
     shape = f"{group}_{mode_of(by)}_{int(pair)}_{sizes.stride_x}"
-    in_place = pair and (sizes.in_height, sizes.in_width) == (sizes.out_height, sizes.out_width) and sizes.pad_top == 1
+    in_place = (
+        pair and sizes.whole and (sizes.in_height, sizes.in_width) == (sizes.out_height, sizes.out_width) and sizes.pad_top == 1
+    )
     return Routine(
         includes=("mve/depthwise_conv2d.h",),
         body=f"static const marram_mve_depthwise layer = {{{window_literal(sizes)}, @records@, "

@@ -190,20 +190,18 @@ MARRAM_INLINE void marram_mve_make_strip(const marram_mve_strip *strip, int grou
                    :                                                                                     \
                    : "r"(at)                                                                             \
                    : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r12", "lr", "cc",     \
-                     "memory", "q0", "q1", "q2", "q3", "q4", "q5", "q6" SCRATCH)
+                     "memory", "q0", "q1", "q2", "q3", "q4", "q5", "q6", SCRATCH)
 
-/* Clobbers: only what is used, as a register more is stack. */
-#define MARRAM_MVE_Q0
-#define MARRAM_MVE_Q7 , "q7"
+/* The last is a clobber: q7 only where it is used, as a register more is stack. */
 #define MARRAM_MVE_TURNS_OF(SUMS, WEIGHTS)                                             \
     if (mode == 0) {                                                                   \
-        MARRAM_MVE_TURNS(WEIGHTS, SUMS, "", MARRAM_MVE_NARROW_1, MARRAM_MVE_Q0);                      \
+        MARRAM_MVE_TURNS(WEIGHTS, SUMS, "", MARRAM_MVE_NARROW_1, "q6");                      \
     } else if (mode == MARRAM_MVE_SIGNED) {                                            \
-        MARRAM_MVE_TURNS(WEIGHTS, SUMS, MARRAM_MVE_AWAY_1, MARRAM_MVE_NARROW_1, MARRAM_MVE_Q7);       \
+        MARRAM_MVE_TURNS(WEIGHTS, SUMS, MARRAM_MVE_AWAY_1, MARRAM_MVE_NARROW_1, "q7");       \
     } else if (mode == MARRAM_MVE_CLAMPED) {                                           \
-        MARRAM_MVE_TURNS(WEIGHTS, SUMS, "", MARRAM_MVE_CLAMP_1, MARRAM_MVE_Q7);                       \
+        MARRAM_MVE_TURNS(WEIGHTS, SUMS, "", MARRAM_MVE_CLAMP_1, "q7");                       \
     } else {                                                                           \
-        MARRAM_MVE_TURNS(WEIGHTS, SUMS, MARRAM_MVE_AWAY_1, MARRAM_MVE_CLAMP_1, MARRAM_MVE_Q7);        \
+        MARRAM_MVE_TURNS(WEIGHTS, SUMS, MARRAM_MVE_AWAY_1, MARRAM_MVE_CLAMP_1, "q7");        \
     }
 #endif
 

@@ -189,7 +189,7 @@ MARRAM_INLINE void marram_mve_product(marram_mve_products *work, int mode)
     MARRAM_MVE_SHARED void marram_mve_vectors_##MODE(const marram_mve_layer *layer, const int8_t *x, int8_t *y,      \
                                                      int rows)                                                       \
     {                                                                                                                \
-        marram_mve_products work;                                                                                    \
+        marram_mve_products work = {0};                                                                              \
         work.x[0] = x;                                                                                               \
         work.y[0] = y;                                                                                               \
         work.layer = layer;                                                                                          \
