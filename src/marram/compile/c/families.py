@@ -83,21 +83,32 @@ def routine(place: Place, family: Family) -> Routine:
         UserError: no family of the line has the operator at these shapes and dtypes; says why for each.
     """
     refusals = []
-    site = place.site
-    dtypes = {tensor.dtype for tensor in (*activations_of(site), *site.outputs)}
     for name in family.line:
-        if not dtypes <= _dtypes(name):
-            refusals.append(f"{name}: has no {' and '.join(sorted(dtypes - _dtypes(name)))}")
-            continue
-        if place.weight_bits not in _weight_bits(name):
-            refusals.append(f"{name}: has no weights of {place.weight_bits} bits")
-            continue
-        maker = makers(name).get(type(place.site.node.op))
-        if maker is None:
-            refusals.append(f"{name}: has no {operator_name(place.site.node.op)}")
-            continue
         try:
-            return maker(place)
+            return _answer(place, name)
         except UserError as refusal:
             refusals.append(f"{name}: {refusal.what}")
+    refusals += [f"family {name} has it" for name in FAMILIES if name not in family.line and _serves(place, name)]
     raise place.site.error(f"no kernel of family {family.name} serves this operator", "; ".join(refusals))
+
+
+def _answer(place: Place, name: str) -> Routine:
+    """What one family makes of a place; a UserError that says what it lacks."""
+    site = place.site
+    dtypes = {tensor.dtype for tensor in (*activations_of(site), *site.outputs)} - _dtypes(name)
+    if dtypes:
+        raise site.error(f"has no {' and '.join(sorted(dtypes))}")
+    if place.weight_bits not in _weight_bits(name):
+        raise site.error(f"has no weights of {place.weight_bits} bits")
+    maker = makers(name).get(type(site.node.op))
+    if maker is None:
+        raise site.error(f"has no {operator_name(site.node.op)}")
+    return maker(place)
+
+
+def _serves(place: Place, name: str) -> bool:
+    try:
+        _answer(place, name)
+    except UserError:
+        return False
+    return True

@@ -16,7 +16,7 @@ from marram.compile.c.flat_windows import with_flat_windows
 from marram.compile.c.islands import without_islands
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph, Node, consumers, with_nodes
-from marram.core.operators import Conv2D, DepthwiseConv2D, Dequantise, Pad, Quantise, operator_name
+from marram.core.operators import Conv2D, DepthwiseConv2D, Dequantise, Gru, Lstm, Pad, Quantise, operator_name
 from marram.model.reference.site import site_of
 from marram.model.reference.tables import kernel_of
 
@@ -37,9 +37,17 @@ def lower(graph: Graph) -> Graph:
                 raise UserError(
                     f"tensor {name} is {work.tensors[name].dtype}, and C for microcontrollers is made of integers only",
                     where=f"graph {graph.name}, node {node.name} ({operator_name(node.op)})",
-                    hint="Quantise the graph first: marram.compress.quantise(graph, ...).",
+                    hint=_to_integers(node),
                 )
     return work
+
+
+def _to_integers(node: Node) -> str:
+    if isinstance(node.op, Lstm | Gru):
+        return (
+            "Write it out over its steps, then quantise: marram.compress.unroll(graph), marram.compress.quantise(graph, ...)."
+        )
+    return "Quantise the graph first: marram.compress.quantise(graph, ...). An operator alone in floats becomes integers here."
 
 
 def _need_work(graph: Graph) -> None:
