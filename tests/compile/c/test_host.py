@@ -136,7 +136,7 @@ def run(count: int, start: int, folder: Path, flags: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("flags", machines(), ids=" ".join)
 def test_layers(flags: tuple[str, ...], tmp_path: Path) -> None:
-    run(8, 1, tmp_path, flags)
+    run(5, 1, tmp_path, flags)
 
 
 @pytest.mark.soak
