@@ -42,7 +42,7 @@ def _distance(form: Form, index: int, source: Value, output: Value) -> int | Non
     if form.traversal == "elements":
         return 0 if source.size_bytes == output.size_bytes else None
     if form.traversal == "planes":
-        return EQUAL if same else None
+        return EQUAL if same and form.windows is not None else None  # without rows the values are views in other shapes
     if form.traversal == "pixels" and form.windows is not None:
         columns = form.columns[index] if form.columns is not None else None
         return _pixel_distance(form.windows[index], columns, source, output, reread=form.block == 0)
