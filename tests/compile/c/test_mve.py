@@ -109,6 +109,7 @@ def test_refusals_fall_back() -> None:
     pytest.fail("no depthwise convolution of the family was refused: draw more")
 
 
+@pytest.mark.soak
 def test_no_findings(tmp_path: Path) -> None:
     (graph,) = drawn(layers(), 1, start=36)
     assert findings(generate(graph, MVE, name="drawn"), tmp_path) == []
