@@ -24,7 +24,7 @@ def test_forecast_is_what_the_linker_makes(compiled):
 
 def test_image_has_the_weights_and_the_arena_and_little_else(compiled):
     weights = sum(layer.weight_bytes + layer.table_bytes for layer in compiled.generated.layers)
-    assert weights <= compiled.sizes.constant_bytes <= weights + 200
+    assert weights <= compiled.sizes.constant_bytes <= weights + 400  # vectors, and what kernels know of their layers
     arena = compiled.generated.plan.arena_bytes
     assert arena <= compiled.sizes.ram_bytes <= arena + 16
     assert compiled.sizes.flash_bytes - compiled.sizes.code_bytes - compiled.sizes.constant_bytes < 64
