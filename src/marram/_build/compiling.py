@@ -54,7 +54,8 @@ def compile_model(
         device_name: a profile with runtime ``c``.
         out: folder for ``<name>.h``, ``<name>.c`` and ``<name>_plan.svg``; made if it is not there.
         name: prefix of all names in the C; the file's name if not given.
-        arena_kib: the most that the arena may hold, in KiB; the fastest plan if not given.
+        arena_kib: the most that the arena may hold, in KiB. If not given, the cheapest plan that is not larger than the
+            largest set of tensors that live at once; a large number gives the fastest plan of all.
 
     Raises:
         UserError: no such file or device, floats inside, an operator without a kernel, or the arena cannot be so small.

@@ -100,8 +100,8 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
 def fitted(graph: Graph, target: Target, section: TargetSection, *, name: str) -> Fitted:
     """C for a target whose RAM, stack included, stays within the contract's, if that can be had.
 
-    The fastest plan is tried first. Where it needs too much, the arena is given what is left beside the rest; the smallest
-    plan that there is stands in for one that fits, and a note says what would have been enough.
+    The fastest plan within the whole budget is tried first. Where the rest of the image needs too much, the arena is given
+    what is left; the smallest plan that there is stands in for one that fits, and a note says what would have been enough.
 
     Args:
         graph: integer.
@@ -113,10 +113,11 @@ def fitted(graph: Graph, target: Target, section: TargetSection, *, name: str) -
         UserError: the graph cannot become C for this target.
         ToolError: the cross compiler is missing or fails.
     """
-    generated = generate(graph, family_of(target), name=name)
+    limit = None if section.ram_kib is None else int(section.ram_kib * 1024)
+    generated = generate(graph, family_of(target), name=name, arena_limit_bytes=limit)
     notes: list[str] = []
-    if section.ram_kib is not None:
-        generated, notes = _within(graph, target, generated, int(section.ram_kib * 1024))
+    if limit is not None:
+        generated, notes = _within(graph, target, generated, limit)
     return Fitted(program=program_of(generated, graph, target), notes=tuple(notes))
 
 
@@ -140,22 +141,20 @@ def memory_notes(program: Program) -> tuple[str, ...]:
 
 
 def _within(graph: Graph, target: Target, generated: Generated, limit_bytes: int) -> tuple[Generated, list[str]]:
-    first = needed = _needed(generated, target)
+    needed = _needed(generated, target)
     for _ in range(_ATTEMPTS):
         if needed <= limit_bytes:
-            break
-        arena = generated.plan.arena_bytes - (needed - limit_bytes)
-        smaller = generate(graph, family_of(target), name=generated.name, arena_limit_bytes=max(arena, 0))
+            return generated, []
+        arena = max(generated.plan.arena_bytes - (needed - limit_bytes), 0)
+        smaller = generate(graph, family_of(target), name=generated.name, arena_limit_bytes=arena)
         if smaller.plan.arena_bytes >= generated.plan.arena_bytes:
             break
         generated, needed = smaller, _needed(smaller, target)
-    if needed > limit_bytes:
-        kib = -(-needed * 10 // 1024) / 10
-        what = f"{limit_bytes} B of RAM cannot be met: the smallest plan needs {needed} B"
-        return generated, [f"{what}. The nearest budget that can be: ram_kib = {kib}"]
-    if needed < first:
-        return generated, [f"the fastest plan needs {first} B of RAM; this one needs {needed} B, within the budget"]
-    return generated, []
+    if needed <= limit_bytes:
+        return generated, []
+    kib = -(-needed * 10 // 1024) / 10
+    what = f"{limit_bytes} B of RAM cannot be met: the smallest plan needs {needed} B"
+    return generated, [f"{what}. The nearest budget that can be: ram_kib = {kib}"]
 
 
 def _needed(generated: Generated, target: Target) -> int:

@@ -47,13 +47,19 @@ WIDE = Problem(
 
 
 def test_the_fastest_plan_says_its_peak_and_what_less_would_cost():
-    plan = plan_memory(WIDE)
+    plan = plan_memory(WIDE, budget_bytes=1_000_000)
     assert plan.arena_bytes == 4000 + 4000 + 64
     assert plan.lower_bound_bytes == 8000
     assert plan.explanation[0] == "Peak of 8,064 B in l01_conv2d: input 4,000 B, output 4,000 B, scratch 64 B."
     assert plan.extra_instructions == 0.0
     assert plan.front[0] == (plan.arena_bytes, 0.0)
     assert "less would cost" in plan.explanation[-1]
+
+
+def test_without_a_budget_scratch_counts_among_what_lives_at_once():
+    plan = plan_memory(WIDE)
+    assert plan.arena_bytes <= plan.lower_bound_bytes == 8000
+    assert plan.front[0][0] == 8064
 
 
 def test_a_budget_buys_the_cheapest_plan_that_fits():

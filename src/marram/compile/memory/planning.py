@@ -21,14 +21,15 @@ def plan_memory(problem: Problem, *, budget_bytes: int | None = None) -> MemoryP
 
     Args:
         problem: tasks and values.
-        budget_bytes: what the arena may hold; None asks for the fastest plan, and among those for the least arena.
+        budget_bytes: what the arena may hold. None asks for the cheapest plan that is not larger than the largest set of
+            values that live at once, scratch included, and for the fastest plan where there is none.
     """
     lives = lives_of(problem)
     units = Units(problem, lives)
     plans = _front(problem, lives, units)
     fastest = plans[0]
     if budget_bytes is None:
-        chosen = placed(problem, lives, fastest.units, search=True)
+        chosen = _by_default(problem, lives, units, plans)
     else:
         chosen = _fitting(problem, lives, units, plans, budget_bytes)
     if chosen.units is fastest.units:
@@ -40,6 +41,15 @@ def plan_memory(problem: Problem, *, budget_bytes: int | None = None) -> MemoryP
         extra_instructions=_extra(chosen, fastest),
     )
     return msgspec.structs.replace(done, explanation=explained(problem, done))
+
+
+def _by_default(problem: Problem, lives: Lives, units: Units, plans: list[Placed]) -> Placed:
+    fastest = placed(problem, lives, plans[0].units, search=True)
+    natural = largest_live_set(problem, lives)
+    if fastest.bytes <= natural:
+        return fastest
+    within = _fitting(problem, lives, units, plans, natural)
+    return within if within.bytes <= natural else fastest
 
 
 def _extra(plan: Placed, fastest: Placed) -> float:
