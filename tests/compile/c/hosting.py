@@ -165,7 +165,17 @@ class Host:
         main = _MAIN % ("\n".join(text for text, _ in records), ", ".join(entry for _, entry in records))
         (folder / "main.c").write_text(f"{includes}\n{main}")
         self.binary = folder / "main"
-        command = [*compiler, *STRICT, "-D_POSIX_C_SOURCE=200112L", *flags, "main.c", "-o", "main"]
+        # kernels' headers are read once for all models, so every feature of theirs must be there
+        command = [
+            *compiler,
+            *STRICT,
+            "-D_POSIX_C_SOURCE=200112L",
+            "-DMARRAM_DSP_ODD_CHANNELS=1",
+            *flags,
+            "main.c",
+            "-o",
+            "main",
+        ]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[:4000]
 

@@ -100,10 +100,12 @@ def source_text(
 ) -> str:
     """The source: kernels, constants, one function for each layer, the calls in order, the public functions."""
     includes = [path for answer in routines for path in answer.includes]
+    features = sorted({name for answer in routines for name in answer.features})
     parts = [
         f"/* {prefix}: made by marram for kernel family {family.name}. Do not edit. */",
         f'#include "{prefix}.h"',
         "#include <string.h>",
+        *(f"#ifndef {name}\n#define {name} 1\n#endif" for name in features),
         gathered(["common/compiler.h", *includes]),
         *dict.fromkeys(text for answer in routines for text in answer.shared),
     ]

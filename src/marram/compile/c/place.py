@@ -87,6 +87,8 @@ class Routine(msgspec.Struct, frozen=True, kw_only=True):
     (``T *``, outputs), ``row_begin`` and ``row_end`` (int, rows of y0 to make, only where ``windows`` is not None), ``scratch``
     (``void *``, aligned to 8 bytes, 16 in family mve) and the constants by ``@name@``. Values are not kept between calls.
 
+    ``features``: macros that the kernels' headers ask for with ``#ifdef``; defined once, before all headers.
+
     ``shared``: definitions at file scope that ``body`` uses; routines that give the same text share one copy of it.
 
     ``windows``: for each activation input its row window, where the routine can make any range of rows in order; None where
@@ -106,6 +108,7 @@ class Routine(msgspec.Struct, frozen=True, kw_only=True):
     includes: tuple[str, ...]
     body: str
     constants: tuple[ConstantArray, ...] = ()
+    features: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     scratch_bytes: int = 0
     windows: tuple[Window, ...] | None = None

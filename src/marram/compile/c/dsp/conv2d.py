@@ -63,6 +63,7 @@ def _tiled(sizes: Geometry, packed: Packed, zero_out: int, zero_in: int) -> Rout
             f"{zero}, {zero_in}, scratch);"
         )
     return Routine(
+        features=("MARRAM_DSP_ODD_CHANNELS",) if sizes.out_channels % 2 else (),
         includes=(header, *(("dsp/tile_exact.h",) if packed.ending == "exact" else ())),
         body=body,
         constants=(stream, padding) if padded else (stream,),

@@ -36,6 +36,7 @@ def _rows(weights: Array, by: Requantisation, rows: int) -> Routine:
     packed = packed_pairs(weights, by)
     outputs = len(weights)
     return Routine(
+        features=("MARRAM_DSP_ODD_CHANNELS",) if outputs % 2 else (),
         includes=("dsp/pointwise.h", *(("dsp/tile_exact.h",) if packed.ending == "exact" else ())),
         body=f"marram_dsp_pointwise(x0, y0, {rows}, {packed.groups}, {outputs}, @stream@, "
         f"marram_dsp_tile_{packed.ending}, {2 * by.zero_point + 1}, scratch);",

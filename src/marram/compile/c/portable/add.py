@@ -35,7 +35,8 @@ def _sum(place: Place, sign: int, activation: Activation) -> Routine:
     return Routine(
         includes=("portable/add.h",),
         body=f"marram_portable_add({rows_literal(place)}, x0, x1, y0, row_begin, row_end, {sign}, "
-        f"{site.zero_point(a)}, {va}, {sa}, {site.zero_point(b)}, {vb}, {sb}, {site.zero_point(site.output)}, {vo}, {so}, {low}, {high});",
+        f"{site.zero_point(a)}, {va}, {sa}, {site.zero_point(b)}, {vb}, {sb}, "
+        f"{site.zero_point(site.output)}, {vo}, {so}, {low}, {high});",
         windows=(POINTWISE, POINTWISE),
         columns=(POINTWISE, POINTWISE),
         traversal="elements",

@@ -7,7 +7,7 @@
  * armv6m/requantise.h). */
 #if defined(MARRAM_ARMV6M)
 /* On the stack: weights, taps, taps_end, entry, channels, their end, out, out_stride, length. */
-MARRAM_NOINLINE __attribute__((naked)) static void marram_armv6m_fours(const marram_block *block MARRAM_UNUSED)
+MARRAM_OPAQUE __attribute__((naked)) static void marram_armv6m_fours(const marram_block *block MARRAM_UNUSED)
 {
     __asm__ volatile(".syntax unified\n"
                      MARRAM_ARMV6M_PUSH

@@ -13,7 +13,7 @@ typedef struct {
 
 #if defined(MARRAM_ARMV6M)
 /* On the stack: x, y, depth, entry, channels, their end, weights. */
-MARRAM_NOINLINE __attribute__((naked)) static void
+MARRAM_OPAQUE __attribute__((naked)) static void
 marram_armv6m_rows(const int8_t *x MARRAM_UNUSED, int8_t *y MARRAM_UNUSED, const marram_armv6m_dense_part *part MARRAM_UNUSED)
 {
     __asm__ volatile(".syntax unified\n"

@@ -9,7 +9,7 @@
 /* r8 to r12 and lr are the sums, r2 to r4 a row of weights. On the stack: y, y_end, y_row, y_step, pitch, the channel's five
  * words, weights, the band. Column j of the band meets sum j / stride and, where the windows overlap, those before it. */
 #define MARRAM_ARMV6M_DEPTHWISE(WIDE, STRIDE)                                                                          \
-    MARRAM_NOINLINE __attribute__((naked)) static void marram_armv6m_columns_##WIDE##_##STRIDE(                        \
+    MARRAM_OPAQUE __attribute__((naked)) static void marram_armv6m_columns_##WIDE##_##STRIDE(                        \
         const int8_t *weights MARRAM_UNUSED, const int8_t *band MARRAM_UNUSED,                                         \
         const int32_t *channel MARRAM_UNUSED, const marram_strip *strip MARRAM_UNUSED)                                 \
     {                                                                                                                  \

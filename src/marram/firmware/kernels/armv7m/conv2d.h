@@ -9,7 +9,7 @@
 /* All fourteen registers are in use: r4 to r7 and r8 to r11 are the sums of the two pixels. The stretch is unrolled by eight
  * and entered where what is left divides by eight; every step is 56 bytes. On the stack: the end of the stretch's weights,
  * the next tap, taps, taps_end, bytes of weights of a stretch, entry, where the two pixels' results go, channels, their end. */
-MARRAM_NOINLINE __attribute__((naked)) static void marram_armv7m_pairs(const marram_block *block MARRAM_UNUSED)
+MARRAM_OPAQUE __attribute__((naked)) static void marram_armv7m_pairs(const marram_block *block MARRAM_UNUSED)
 {
     __asm__ volatile(".syntax unified\n"
                      "    push {r4-r11, lr}\n"

@@ -14,7 +14,7 @@ typedef struct {
 #if defined(MARRAM_ARMV7M)
 /* r4 to r11 are the sums. Unrolled by eight and entered where what is left divides by eight; every step is 68 bytes. On the
  * stack: x, y, bytes of weights of a group, entry, channels, their end. */
-MARRAM_NOINLINE __attribute__((naked)) static void
+MARRAM_OPAQUE __attribute__((naked)) static void
 marram_armv7m_eights(const int8_t *x MARRAM_UNUSED, int8_t *y MARRAM_UNUSED, const marram_armv7m_dense_part *part MARRAM_UNUSED)
 {
     __asm__ volatile(".syntax unified\n"

@@ -9,7 +9,7 @@
 /* r4 to r9 are the sums, r10 to r12 a row of weights, r3 the bias. On the stack: y, y_end, y_row, y_step, pitch, half,
  * multiplier, right. Column j of the band meets sum j / stride and, where the windows overlap, the one or two before it. */
 #define MARRAM_ARMV7M_DEPTHWISE(WIDE, STRIDE)                                                                          \
-    MARRAM_NOINLINE __attribute__((naked)) static void marram_armv7m_columns_##WIDE##_##STRIDE(                    \
+    MARRAM_OPAQUE __attribute__((naked)) static void marram_armv7m_columns_##WIDE##_##STRIDE(                    \
         const int8_t *weights MARRAM_UNUSED, const int8_t *band MARRAM_UNUSED,                                         \
         const int32_t *channel MARRAM_UNUSED, const marram_strip *strip MARRAM_UNUSED)                                 \
     {                                                                                                                  \

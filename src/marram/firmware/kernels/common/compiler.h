@@ -10,11 +10,18 @@
 #define MARRAM_NOINLINE __attribute__((noinline, unused))
 #define MARRAM_INLINE static inline __attribute__((always_inline, unused))
 #define MARRAM_UNUSED __attribute__((unused))
+/* Functions in assembly: the compiler must not look into them for which registers they leave alone. */
+#if defined(__clang__)
+#define MARRAM_OPAQUE __attribute__((noinline, unused))
+#else
+#define MARRAM_OPAQUE __attribute__((noinline, unused, noipa))
+#endif
 #else
 #define MARRAM_ALIGNED(n) _Alignas(n)
 #define MARRAM_NOINLINE
 #define MARRAM_INLINE static inline
 #define MARRAM_UNUSED
+#define MARRAM_OPAQUE
 #endif
 
 _Static_assert((-1 >> 1) == -1, "arithmetic right shift is needed");

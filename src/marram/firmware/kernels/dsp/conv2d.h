@@ -25,7 +25,7 @@ MARRAM_INLINE const int8_t *marram_dsp_tap(const marram_dsp_conv *c, const int8_
 
 /* Gathers three windows that begin at (iy, ix): row by row where they lie beside each other inside of the image; tap
  * by tap at borders, across rows and with dilation. */
-MARRAM_DSP_OPAQUE static void marram_dsp_gather_windows(const marram_dsp_conv *c, const int8_t *x, const int *iy,
+MARRAM_OPAQUE static void marram_dsp_gather_windows(const marram_dsp_conv *c, const int8_t *x, const int *iy,
                                                         const int *ix, uint32_t *scratch)
 {
     const marram_window *const w = &c->window;
@@ -54,7 +54,7 @@ MARRAM_DSP_OPAQUE static void marram_dsp_gather_windows(const marram_dsp_conv *c
 }
 
 /* Convolution of rows [row_begin, row_end), input channels a multiple of 4. scratch: 24 + 24 * groups bytes. */
-MARRAM_DSP_OPAQUE static void marram_dsp_conv2d(const marram_dsp_conv *c, const int8_t *x, int8_t *y, int row_begin,
+MARRAM_OPAQUE static void marram_dsp_conv2d(const marram_dsp_conv *c, const int8_t *x, int8_t *y, int row_begin,
                                                 int row_end, uint32_t *scratch)
 {
     int oy = row_begin;

@@ -99,7 +99,7 @@ typedef void marram_dsp_quads(const void *x, const uint32_t *stream, int8_t *y, 
     "pop {r4-r11, pc}\n"
 
 #define MARRAM_DSP_QUADS(name, group, bytes, shift, store)                                                \
-    MARRAM_DSP_OPAQUE __attribute__((naked)) static void name(const void *x, const uint32_t *stream,       \
+    MARRAM_OPAQUE __attribute__((naked)) static void name(const void *x, const uint32_t *stream,       \
                                                               int8_t *y, int groups, int channels,         \
                                                               int32_t beginning, int zero)                 \
     {                                                                                                      \
@@ -116,7 +116,7 @@ MARRAM_INLINE uint32_t marram_dsp_flipped(uint32_t word)
     return (((word & 0x00ff00ffu) << 8) | ((word >> 8) & 0x00ff00ffu)) ^ MARRAM_DSP_FLIP;
 }
 
-MARRAM_DSP_OPAQUE static void marram_dsp_quads_plain(const void *x, int raw, const uint32_t *stream, int8_t *y,
+MARRAM_OPAQUE static void marram_dsp_quads_plain(const void *x, int raw, const uint32_t *stream, int8_t *y,
                                                      int groups, int channels, int32_t beginning, int zero, int away)
 {
     for (int channel = 0; channel < channels; channel++) {
@@ -134,7 +134,7 @@ MARRAM_DSP_OPAQUE static void marram_dsp_quads_plain(const void *x, int raw, con
 }
 
 #define MARRAM_DSP_QUADS(name, raw, away)                                                                             \
-    MARRAM_DSP_OPAQUE static void name(const void *x, const uint32_t *stream, int8_t *y, int groups, int channels,    \
+    MARRAM_OPAQUE static void name(const void *x, const uint32_t *stream, int8_t *y, int groups, int channels,    \
                                        int32_t beginning, int zero)                                                   \
     {                                                                                                                 \
         marram_dsp_quads_plain(x, raw, stream, y, groups, channels, beginning, zero, away);                           \
@@ -146,7 +146,7 @@ MARRAM_DSP_QUADS(marram_dsp_quads_expanded_away, 0, 1)
 #endif
 
 /* -128 times the sum of the even inputs of 4 * groups. */
-MARRAM_DSP_OPAQUE static int32_t marram_dsp_beginning(const int8_t *x, int groups)
+MARRAM_OPAQUE static int32_t marram_dsp_beginning(const int8_t *x, int groups)
 {
     int32_t sum = 0;
     for (; groups > 0; groups--, x += 4) {
@@ -156,7 +156,7 @@ MARRAM_DSP_OPAQUE static int32_t marram_dsp_beginning(const int8_t *x, int group
 }
 
 /* Expands depth inputs into 8 bytes for each 4, what is missing of the last 4 as zeros. Returns the beginning. */
-MARRAM_DSP_OPAQUE static int32_t marram_dsp_expand(const int8_t *x, int depth, uint32_t *to)
+MARRAM_OPAQUE static int32_t marram_dsp_expand(const int8_t *x, int depth, uint32_t *to)
 {
     int32_t sum = 0;
     for (; depth > 0; depth -= 4, x += 4, to += 2) {

@@ -4,7 +4,7 @@
 
 /* A layer of 4 * groups inputs and `channels` outputs on each of `pixels` neighbours: convolution by 1 x 1, or rows
  * of a fully connected layer. The output may stand where the input stands. scratch: 24 + 24 * groups bytes. */
-MARRAM_DSP_OPAQUE static void marram_dsp_pointwise(const int8_t *x, int8_t *y, int pixels, int groups, int channels,
+MARRAM_OPAQUE static void marram_dsp_pointwise(const int8_t *x, int8_t *y, int pixels, int groups, int channels,
                                                    const uint32_t *stream, marram_dsp_tile *tile, int zero,
                                                    uint32_t *scratch)
 {

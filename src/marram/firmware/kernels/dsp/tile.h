@@ -16,16 +16,6 @@
  * each channel, twice its bias and its multiplier. Shifts are one less than they are; the first in bits 0-7, the
  * second in bits 16-23; bit 15 is set in the last pair. */
 
-/* Functions in assembly: the compiler must not look into them for what registers they leave alone. */
-#if defined(__has_attribute)
-#if __has_attribute(noipa)
-#define MARRAM_DSP_OPAQUE __attribute__((noinline, unused, noipa))
-#endif
-#endif
-#ifndef MARRAM_DSP_OPAQUE
-#define MARRAM_DSP_OPAQUE __attribute__((noinline, unused))
-#endif
-
 #define MARRAM_DSP_BEGINNINGS 6 /* words before the gathered inputs */
 
 typedef const uint32_t *marram_dsp_tile(const uint32_t *gathered, const uint32_t *stream, int8_t *y, int groups,
@@ -54,7 +44,7 @@ typedef const uint32_t *marram_dsp_tile(const uint32_t *gathered, const uint32_t
 
 /* Appends 4 * groups inputs of each of three pixels at `to`, adds to the beginnings, returns where the next ones go.
  * The pair (-128, -128) happens to be what flips the bytes of x0 x1 into b. */
-MARRAM_DSP_OPAQUE __attribute__((naked)) static uint32_t *marram_dsp_gather(uint32_t *to, const int8_t *first,
+MARRAM_OPAQUE __attribute__((naked)) static uint32_t *marram_dsp_gather(uint32_t *to, const int8_t *first,
                                                                             const int8_t *second, const int8_t *third,
                                                                             int groups, uint32_t *beginnings)
 {
@@ -169,7 +159,7 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static uint32_t *marram_dsp_gather(uint
 /* The outputs of three pixels: at y, y + second and y + third, written from the last to the first, so that a pixel
  * that is not there may stand at the place of the first. Returns the end of the stream. For layers that clamp at the
  * zero point. */
-MARRAM_DSP_OPAQUE __attribute__((naked)) static const uint32_t *marram_dsp_tile_floored(const uint32_t *gathered,
+MARRAM_OPAQUE __attribute__((naked)) static const uint32_t *marram_dsp_tile_floored(const uint32_t *gathered,
                                                                                        const uint32_t *stream,
                                                                                        int8_t *y,
                                                                                        int groups, int second,
@@ -183,7 +173,7 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static const uint32_t *marram_dsp_tile_
 }
 
 /* The same for layers with outputs below the zero point. */
-MARRAM_DSP_OPAQUE __attribute__((naked)) static const uint32_t *marram_dsp_tile_away(const uint32_t *gathered,
+MARRAM_OPAQUE __attribute__((naked)) static const uint32_t *marram_dsp_tile_away(const uint32_t *gathered,
                                                                                     const uint32_t *stream, int8_t *y,
                                                                                     int groups, int second,
                                                                                     int third, int zero)
@@ -198,7 +188,7 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static const uint32_t *marram_dsp_tile_
 }
 #pragma GCC diagnostic pop
 #else
-MARRAM_DSP_OPAQUE static uint32_t *marram_dsp_gather(uint32_t *to, const int8_t *first, const int8_t *second,
+MARRAM_OPAQUE static uint32_t *marram_dsp_gather(uint32_t *to, const int8_t *first, const int8_t *second,
                                                      const int8_t *third, int groups, uint32_t *beginnings)
 {
     const int8_t *const pixels[3] = {first, second, third};
@@ -228,7 +218,7 @@ MARRAM_INLINE int8_t marram_dsp_output(uint32_t sum, const uint32_t *channel, ui
     return (int8_t)marram_narrow((product + (away ? twice >> 31 : 0)) >> shift, 1);
 }
 
-MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_plain(const uint32_t *gathered, const uint32_t *stream,
+MARRAM_OPAQUE static const uint32_t *marram_dsp_tile_plain(const uint32_t *gathered, const uint32_t *stream,
                                                                int8_t *y,
                                                               int groups, int second, int third, int zero, int away)
 {
@@ -254,14 +244,14 @@ MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_plain(const uint32_t *g
     }
 }
 
-MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_floored(const uint32_t *gathered, const uint32_t *stream,
+MARRAM_OPAQUE static const uint32_t *marram_dsp_tile_floored(const uint32_t *gathered, const uint32_t *stream,
                                                                  int8_t *y,
                                                                 int groups, int second, int third, int zero)
 {
     return marram_dsp_tile_plain(gathered, stream, y, groups, second, third, zero, 0);
 }
 
-MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_away(const uint32_t *gathered, const uint32_t *stream,
+MARRAM_OPAQUE static const uint32_t *marram_dsp_tile_away(const uint32_t *gathered, const uint32_t *stream,
                                                               int8_t *y,
                                                              int groups, int second, int third, int zero)
 {
@@ -269,9 +259,10 @@ MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_away(const uint32_t *ga
 }
 #endif
 
+#ifdef MARRAM_DSP_ODD_CHANNELS /* a layer of this model has an odd number of channels */
 /* All outputs of a tile with an odd number of channels: the last two are made again by a pair of their own; a single
  * channel is a pair of itself. */
-MARRAM_DSP_OPAQUE static void marram_dsp_outputs_odd(marram_dsp_tile *tile, const uint32_t *gathered,
+MARRAM_OPAQUE static void marram_dsp_outputs_odd(marram_dsp_tile *tile, const uint32_t *gathered,
                                                      const uint32_t *stream,
                                                      int8_t *y, int channels, int groups, int second, int third,
                                                      int zero)
@@ -288,14 +279,20 @@ MARRAM_DSP_OPAQUE static void marram_dsp_outputs_odd(marram_dsp_tile *tile, cons
     (void)tile(gathered, stream, y + channels - 2, groups, second, third, zero);
 }
 
+#endif
+
 /* All outputs of a tile. */
 MARRAM_INLINE void marram_dsp_outputs(marram_dsp_tile *tile, const uint32_t *gathered, const uint32_t *stream,
                                       int8_t *y, int channels, int groups, int second, int third, int zero)
 {
+#ifdef MARRAM_DSP_ODD_CHANNELS
     if (channels & 1) {
         marram_dsp_outputs_odd(tile, gathered, stream, y, channels, groups, second, third, zero);
-    } else {
-        (void)tile(gathered, stream, y, groups, second, third, zero);
+        return;
     }
+#else
+    (void)channels;
+#endif
+    (void)tile(gathered, stream, y, groups, second, third, zero);
 }
 #endif

@@ -11,7 +11,7 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* assembly finds them in registers */
 /* Six sums: three pixels of the first channel, three of the second. */
-MARRAM_DSP_OPAQUE __attribute__((naked)) static void marram_dsp_sums(const uint32_t *gathered, const uint32_t *stream,
+MARRAM_OPAQUE __attribute__((naked)) static void marram_dsp_sums(const uint32_t *gathered, const uint32_t *stream,
                                                                      uint32_t *sums, int groups)
 {
     __asm__ volatile(".syntax unified\n"
@@ -31,7 +31,7 @@ MARRAM_DSP_OPAQUE __attribute__((naked)) static void marram_dsp_sums(const uint3
 }
 #pragma GCC diagnostic pop
 #else
-MARRAM_DSP_OPAQUE static void marram_dsp_sums(const uint32_t *gathered, const uint32_t *stream, uint32_t *sums,
+MARRAM_OPAQUE static void marram_dsp_sums(const uint32_t *gathered, const uint32_t *stream, uint32_t *sums,
                                               int groups)
 {
     for (int index = 0; index < 6; index++) {
@@ -45,7 +45,7 @@ MARRAM_DSP_OPAQUE static void marram_dsp_sums(const uint32_t *gathered, const ui
 #endif
 
 /* One channel of three pixels. by: bias, multiplier, shift. Apart from its caller for the sake of the stack. */
-MARRAM_DSP_OPAQUE static void marram_dsp_exactly(const uint32_t *sums, const uint32_t *by, uint32_t clamp, int8_t *y,
+MARRAM_OPAQUE static void marram_dsp_exactly(const uint32_t *sums, const uint32_t *by, uint32_t clamp, int8_t *y,
                                                  int second, int third, int zero)
 {
     const int right = -(int32_t)by[2];
@@ -62,7 +62,7 @@ MARRAM_DSP_OPAQUE static void marram_dsp_exactly(const uint32_t *sums, const uin
     }
 }
 
-MARRAM_DSP_OPAQUE static const uint32_t *marram_dsp_tile_exact(const uint32_t *gathered, const uint32_t *stream,
+MARRAM_OPAQUE static const uint32_t *marram_dsp_tile_exact(const uint32_t *gathered, const uint32_t *stream,
                                                                int8_t *y,
                                                               int groups, int second, int third, int zero)
 {
