@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from marram.compress import quantise, unroll
+from marram.compress.recurrence import tied
 from marram.core import operators as ops
+from marram.core.graph import Node
 from marram.model.reference import interpret
 
 
@@ -37,6 +39,27 @@ def test_steps_that_nobody_reads_go(sketch, assert_same_function, kinds, kind):
     unrolled = unroll(graph)
     assert "concat" not in kinds(unrolled)
     assert_same_function(graph, unrolled)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_steps_share_one_quantisation(sketch, samples_of, kind):
+    graph = sketch.graph(sketch(ops.Dense(), recurrent(sketch, kind, length=6)[1], sketch.normal(2, 4), ""))
+    whole = quantise(graph, samples_of(graph, 50)["x0"])
+    by_part: dict[tuple[str, int], list] = {}
+    for node in whole.nodes:
+        for index, name in enumerate(node.outputs):
+            by_part.setdefault((node.name.partition("@")[0], index), []).append(whole.tensors[name].quantisation)
+    recurrent_parts = [found for (part, _), found in by_part.items() if part.endswith(("/recurrent", "/h"))]
+    assert [len(found) for found in recurrent_parts] in ([5, 6], [6, 5])
+    assert all(len(set(found)) == 1 for found in by_part.values())
+    dense = [node.inputs for node in whole.nodes if "/recurrent" in node.name]
+    assert len({names[1:] for names in dense}) == 1
+
+
+def test_names_of_steps_are_tied_part_by_part():
+    names = ["a/sum@0", "a/sum@11", "b/sum@0", "a/h@0", "a/h@1", "@3", "c"]
+    nodes = [Node(name=name, op=ops.Tanh(), inputs=("x",), outputs=(f"of {name}",)) for name in names]
+    assert tied(nodes) == [("of a/sum@0", "of a/sum@11"), ("of a/h@0", "of a/h@1")]
 
 
 def test_other_graphs_stay_as_they_are(sketch):

@@ -1,12 +1,16 @@
 """Recurrence: LSTM and GRU nodes become the dense layers, splits and gates that they stand for, step by step.
 
-Integer graphs and TFLite have no such operators here; unrolled, each step's gates get quantisation of their own. The input
-projection of all steps is one Dense. Sources: Hochreiter & Schmidhuber, Long Short-Term Memory, 1997; Cho et al., Learning
-Phrase Representations using RNN Encoder-Decoder, 2014, in the form of cuDNN and torch (reset gate after the product).
+Integer graphs and TFLite have no such operators here. The steps of an unrolled node are named ``<node>/<part>@<step>``; what
+has the same part shares one quantisation (``tied``), so that all steps but the first are the same integer computation and
+code for one of them serves all. The input projection of all steps is one Dense. Sources: Hochreiter & Schmidhuber, Long
+Short-Term Memory, 1997; Cho et al., Learning Phrase Representations using RNN Encoder-Decoder, 2014, in the form of cuDNN and
+torch (reset gate after the product).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import get_args
 
 import msgspec
@@ -18,6 +22,7 @@ from marram.core import operators as ops
 from marram.core.graph import Array, Graph, Node, Tensor, fresh_name, with_nodes
 from marram.core.operators import Operator
 
+_STEP = re.compile(r"(.+)@\d+")
 _TIDY: Rules = dict.fromkeys(get_args(Operator), (remove_dead, remove_identity))
 
 
@@ -27,6 +32,17 @@ def unroll(graph: Graph) -> Graph:
         if isinstance(node.op, ops.Lstm | ops.Gru):
             graph = run(_unrolled(graph, node), _TIDY)
     return graph
+
+
+def tied(nodes: Iterable[Node]) -> list[tuple[str, ...]]:
+    """Tensors that hold the same part of an unrolled node's steps, group by group, each of two tensors or more."""
+    groups: dict[tuple[str, int], list[str]] = {}
+    for node in nodes:
+        part = _STEP.fullmatch(node.name)
+        if part is not None:
+            for index, name in enumerate(node.outputs):
+                groups.setdefault((part[1], index), []).append(name)
+    return [tuple(names) for names in groups.values() if len(names) > 1]
 
 
 class _Steps:
@@ -70,7 +86,7 @@ def _unrolled(graph: Graph, node: Node) -> Graph:
     if op.reverse:
         outputs = outputs[::-1]
     rows = [
-        steps.one(f"row/{i}", ops.Reshape(shape=(batch, 1, op.hidden)), (h,), (batch, 1, op.hidden))
+        steps.one(f"row@{i}", ops.Reshape(shape=(batch, 1, op.hidden)), (h,), (batch, 1, op.hidden))
         for i, h in enumerate(outputs)
     ]
     y = rows[0] if length == 1 else steps.one("rows", ops.Concat(axis=1), tuple(rows), (batch, length, op.hidden))
@@ -109,7 +125,7 @@ def _projected(steps: _Steps, graph: Graph, node: Node, gates: int) -> list[str]
         if length == 1
         else steps.add("steps", ops.Split(axis=1, sizes=(1,) * length), (whole,), *[(batch, 1, width)] * length)
     )
-    flat = [steps.one(f"in/{i}", ops.Reshape(shape=(batch, width)), (part,), (batch, width)) for i, part in enumerate(parts)]
+    flat = [steps.one(f"in@{i}", ops.Reshape(shape=(batch, width)), (part,), (batch, width)) for i, part in enumerate(parts)]
     return flat[::-1] if op.reverse else flat
 
 
@@ -122,19 +138,19 @@ def _lstm(steps: _Steps, graph: Graph, node: Node) -> tuple[list[str], tuple[str
     for t, projected in enumerate(_projected(steps, graph, node, 4)):
         summed = projected
         if h:
-            recurrent = steps.one(f"recurrent/{t}", ops.Dense(), (h, node.inputs[2], ""), (batch, 4 * size))
-            summed = steps.one(f"sum/{t}", ops.Add(), (projected, recurrent), (batch, 4 * size))
-        i, f, g, o = steps.add(f"gates/{t}", ops.Split(axis=1, sizes=(size,) * 4), (summed,), *[shape] * 4)
-        i, o = (steps.one(f"{name}/{t}", ops.Sigmoid(), (gate,), shape) for name, gate in (("i", i), ("o", o)))
-        g = steps.one(f"g/{t}", ops.Tanh(), (g,), shape)
-        fresh = steps.one(f"fresh/{t}", ops.Mul(), (i, g), shape)
+            recurrent = steps.one(f"recurrent@{t}", ops.Dense(), (h, node.inputs[2], ""), (batch, 4 * size))
+            summed = steps.one(f"sum@{t}", ops.Add(), (projected, recurrent), (batch, 4 * size))
+        i, f, g, o = steps.add(f"gates@{t}", ops.Split(axis=1, sizes=(size,) * 4), (summed,), *[shape] * 4)
+        i, o = (steps.one(f"{name}@{t}", ops.Sigmoid(), (gate,), shape) for name, gate in (("i", i), ("o", o)))
+        g = steps.one(f"g@{t}", ops.Tanh(), (g,), shape)
+        fresh = steps.one(f"fresh@{t}" if c else f"c@{t}", ops.Mul(), (i, g), shape)
         if c:
-            f = steps.one(f"f/{t}", ops.Sigmoid(), (f,), shape)
-            kept = steps.one(f"kept/{t}", ops.Mul(), (f, c), shape)
-            fresh = steps.one(f"c/{t}", ops.Add(), (kept, fresh), shape)
+            f = steps.one(f"f@{t}", ops.Sigmoid(), (f,), shape)
+            kept = steps.one(f"kept@{t}", ops.Mul(), (f, c), shape)
+            fresh = steps.one(f"c@{t}", ops.Add(), (kept, fresh), shape)
         c = fresh
-        squashed = steps.one(f"squashed/{t}", ops.Tanh(), (c,), shape)
-        h = steps.one(f"h/{t}", ops.Mul(), (o, squashed), shape)
+        squashed = steps.one(f"squashed@{t}", ops.Tanh(), (c,), shape)
+        h = steps.one(f"h@{t}", ops.Mul(), (o, squashed), shape)
         outputs.append(h)
     return outputs, _copies(steps, shape, h, c)
 
@@ -146,19 +162,19 @@ def _gru(steps: _Steps, graph: Graph, node: Node) -> tuple[list[str], tuple[str,
     batch, size = graph.tensors[node.inputs[0]].shape[0], op.hidden
     shape, wide, h, outputs = (batch, size), (batch, 2 * size), "", []
     for t, projected in enumerate(_projected(steps, graph, node, 3)):
-        summed, new = steps.add(f"x/{t}", ops.Split(axis=1, sizes=(2 * size, size)), (projected,), wide, shape)
+        summed, new = steps.add(f"x@{t}", ops.Split(axis=1, sizes=(2 * size, size)), (projected,), wide, shape)
         state = _gru_state_part(steps, graph, node, h, t)
         if state:
-            summed = steps.one(f"sum/{t}", ops.Add(), (summed, state[0]), wide)
-        gates = steps.one(f"gates/{t}", ops.Sigmoid(), (summed,), wide)
-        r, z = steps.add(f"rz/{t}", ops.Split(axis=1, sizes=(size, size)), (gates,), shape, shape)
+            summed = steps.one(f"sum@{t}", ops.Add(), (summed, state[0]), wide)
+        gates = steps.one(f"gates@{t}", ops.Sigmoid(), (summed,), wide)
+        r, z = steps.add(f"rz@{t}", ops.Split(axis=1, sizes=(size, size)), (gates,), shape, shape)
         if state:
-            reset = steps.one(f"reset/{t}", ops.Mul(), (r, state[1]), shape)
-            new = steps.one(f"new/{t}", ops.Add(), (new, reset), shape)
-        n = steps.one(f"n/{t}", ops.Tanh(), (new,), shape)
-        away = steps.one(f"away/{t}", ops.Sub(), (h, n), shape) if h else n
-        kept = steps.one(f"kept/{t}", ops.Mul(), (z, away), shape)
-        h = steps.one(f"h/{t}", ops.Add() if h else ops.Sub(), (n, kept), shape)
+            reset = steps.one(f"reset@{t}", ops.Mul(), (r, state[1]), shape)
+            new = steps.one(f"new@{t}", ops.Add(), (new, reset), shape)
+        n = steps.one(f"n@{t}", ops.Tanh(), (new,), shape)
+        away = steps.one(f"away@{t}", ops.Sub(), (h, n), shape) if h else n
+        kept = steps.one(f"kept@{t}", ops.Mul(), (z, away), shape)
+        h = steps.one(f"h@{t}", ops.Add() if h else ops.Sub(), (n, kept), shape)
         outputs.append(h)
     return outputs, _copies(steps, shape, h)
 
@@ -170,9 +186,9 @@ def _gru_state_part(steps: _Steps, graph: Graph, node: Node, h: str, t: int) -> 
     batch, size = graph.tensors[node.inputs[0]].shape[0], op.hidden
     bias = node.inputs[4] if len(node.inputs) > 4 else ""
     if h:
-        whole = steps.one(f"recurrent/{t}", ops.Dense(), (h, node.inputs[2], bias), (batch, 3 * size))
+        whole = steps.one(f"recurrent@{t}", ops.Dense(), (h, node.inputs[2], bias), (batch, 3 * size))
         cut = ops.Split(axis=1, sizes=(2 * size, size))
-        gates, new = steps.add(f"r/{t}", cut, (whole,), (batch, 2 * size), (batch, size))
+        gates, new = steps.add(f"r@{t}", cut, (whole,), (batch, 2 * size), (batch, size))
         return gates, new
     if not bias:
         return None

@@ -1,9 +1,10 @@
 """Scales: which int8 quantisation every activation of a Graph gets, from its calibrated range.
 
 Operators that only move numbers have one quantisation for inputs and outputs, so their tensors form groups (union-find), and
-a group's range is the union of its members'. Softmax, sigmoid and tanh outputs have the one that TFLite fixes, a graph input
-may have one given. A fixed tensor keeps it and the group takes it where it reaches far enough; otherwise the group has its
-own and reads the fixed tensor through a requantisation. Source: TensorFlow Lite 8-bit quantisation specification.
+a group's range is the union of its members'. The same part of the steps of an unrolled recurrent node is a group, too.
+Softmax, sigmoid and tanh outputs have the one that TFLite fixes, a graph input may have one given. A fixed tensor keeps it and
+the group takes it where it reaches far enough; otherwise the group has its own and reads the fixed tensor through a
+requantisation. Source: TensorFlow Lite 8-bit quantisation specification.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 
 from marram.compress.calibration import Range
 from marram.compress.grid import affine, coarsened, float32, span, symmetric_weights
+from marram.compress.recurrence import tied
 from marram.core import operators as ops
 from marram.core.errors import UserError
 from marram.core.graph import Graph, Node, Quantisation
@@ -110,6 +112,9 @@ def _groups(touched: Mapping[str, None], nodes: list[Node]) -> list[tuple[str, .
             first, *others = activations(node)
             for other in others:
                 parent[root(other)] = root(first)
+    for first, *others in tied(nodes):
+        for other in others:
+            parent[root(other)] = root(first)
     members: dict[str, list[str]] = {}
     for name in touched:
         members.setdefault(root(name), []).append(name)
