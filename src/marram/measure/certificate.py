@@ -48,6 +48,7 @@ def certify(
     folder: Path | None = None,
     compilers: Sequence[str] = ("gcc",),
     on_host: int | None = None,
+    on_sanitised: int | None = None,
     on_core: int = 200,
     time_limit_s: float = 600.0,
     jobs: int = 2,
@@ -61,6 +62,7 @@ def certify(
         folder: where images are made; None takes a temporary one.
         compilers: for this machine; each makes a library and a sanitised program.
         on_host: so many of the vectors on this machine, all when None.
+        on_sanitised: so many of these under the sanitisers, all of these when None.
         on_core: so many of them on each core.
         time_limit_s: for each place.
         jobs: so many places at once.
@@ -73,6 +75,7 @@ def certify(
         DeviceError: the code crashed, hung, wrote beside its arena, or a sanitiser found something.
     """
     host = vectors if on_host is None else vectors.first(on_host)
+    under_watch = host if on_sanitised is None else host.first(on_sanitised)
     few = vectors.first(on_core)
     places = _Places(generated, time_limit_s)
     with tempfile.TemporaryDirectory(prefix="marram-parity-") as work, ThreadPoolExecutor(max_workers=jobs) as pool:
@@ -80,7 +83,7 @@ def certify(
         tasks: list[Future[Parity]] = []
         for compiler in compilers:
             tasks.append(pool.submit(places.library, host, base / f"host-{compiler}", compiler))
-            tasks.append(pool.submit(places.sanitised, host, base / f"sanitised-{compiler}", compiler))
+            tasks.append(pool.submit(places.sanitised, under_watch, base / f"sanitised-{compiler}", compiler))
         tasks += [pool.submit(places.core, few, base / core, core) for core in cores]
         try:
             return tuple(task.result() for task in tasks)
