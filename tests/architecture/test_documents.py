@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def test_every_contract_key_is_documented(section: type[msgspec.Struct]) -> None
 @pytest.mark.parametrize("name", NAMES)
 def test_names_in_the_house_exist(name: str) -> None:
     place, _, attribute = f"marram.{name}".rpartition(".")
-    assert hasattr(importlib.import_module(place), attribute)
+    assert hasattr(importlib.import_module(place), attribute) or importlib.util.find_spec(f"marram.{name}") is not None
 
 
 def test_the_house_names_something_in_every_room() -> None:
