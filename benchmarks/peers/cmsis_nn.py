@@ -28,6 +28,7 @@ _WHEEL = "bakenn==1.0.0"
 
 def fetched(folder: Path) -> tuple[list[Path], list[Path]]:
     """Source files and include folders of CMSIS-NN; downloaded into ``folder`` when they are not there."""
+    folder = folder.resolve()  # the compiler runs elsewhere
     root = folder / "bakenn" / "backend" / "cmsis_nn" / "vendor"
     if not root.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
