@@ -48,8 +48,9 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class LayerCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one layer of generated C cost on an emulated core, in instructions of one inference, exactly counted.
 
-    ``name`` is the layer's function, ``node`` the Graph's node. ``classes`` splits the instructions by kind (load, store,
-    multiply, branch, other).
+    ``name`` is the layer's function, ``node`` the Graph's node, the first one and "and <n> more" where layers that do the same
+    share the function (steps of a recurrent layer): the other numbers are then of all of them. ``classes`` splits the
+    instructions by kind (load, store, multiply, branch, other).
     """
 
     name: str

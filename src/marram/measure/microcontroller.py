@@ -249,7 +249,7 @@ def _measurement(compiled: Compiled, application: Image, counted: Profile, paint
     layers = tuple(
         LayerCost(
             name=row.name,
-            node=nodes[row.name].node if row.name in nodes else "",
+            node=nodes[row.name].node + (f" and {row.layers - 1} more" if row.layers > 1 else "") if row.name in nodes else "",
             operator=nodes[row.name].operator if row.name in nodes else "",
             macs=row.macs,
             instructions=row.instructions,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from tests.compile.c.recurrent_models import recurrent_graph
 from tests.compile.toolchain.nets import plain, scaled, spoilt
 
 from marram.compile.c.families import FAMILIES
@@ -68,6 +69,16 @@ def test_layers_that_do_the_same_are_told_apart(plugins, tmp_path):
     first, second, third, _ = profile(compiled, plugin_folder=plugins).layers
     assert first.instructions > 500
     assert second.instructions == third.instructions
+
+
+def test_steps_in_a_loop_are_one_row(plugins, tmp_path):
+    generated = generate(recurrent_graph("gru", length=9), FAMILIES["portable"], name="net")
+    counted = profile(compile_for(generated, "cortex-m4", tmp_path), plugin_folder=plugins)
+    assert sum(row.layers for row in counted.layers) == len(generated.layers) > 2 * len(counted.layers)
+    assert counted.macs == sum(layer.macs for layer in generated.layers)
+    assert sum(row.instructions for row in counted.layers) == counted.instructions
+    dense = next(row for row in counted.layers if row.name.endswith("dense") and row.layers == 8)
+    assert dense.macs == 8 * 24 * 8 < dense.instructions
 
 
 def test_classes_of_instructions():

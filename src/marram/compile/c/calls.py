@@ -1,30 +1,26 @@
 """A memory plan as C: the calls of the layers in order, each with its places in the arena.
 
 A layer that is called once is a plain call. Layers that are rolled take turns by a table of steps, one byte each in most
-models: which layer, and how many rows of it. What repeats stands in the table once.
+models: which layer, and how many rows of it. What repeats stands in the table once. Calls that repeat with other places (the
+steps of an unrolled recurrent layer) are a loop.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 import numpy as np
 
 from marram.compile.c.geometry import rows_of
-from marram.compile.c.layers import Layer, Layers
+from marram.compile.c.layers import Layers
 from marram.compile.c.place import Routine
+from marram.compile.c.repetition import Functions, Repetition, c_type, longest_repetition, sources_of
 from marram.compile.memory.plan import Call, MemoryPlan, Slot
-from marram.core.graph import Tensor
 
-
-def c_type(tensor: Tensor) -> str:
-    """The C type of a tensor's elements."""
-    return f"{tensor.dtype}_t"
-
-
-def sources_of(layer: Layer) -> list[Tensor]:
-    """The tensors of a layer's activation inputs, in order."""
-    pairs = zip(layer.site.inputs, layer.site.constants, strict=True)
-    return [tensor for tensor, constant in pairs if tensor is not None and constant is None]
+_CALL_BYTES = 14
+"""What a call with its addresses takes on a Thumb core, about."""
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,47 +48,114 @@ def places_of(found: Layers, plan: MemoryPlan) -> Places:
     )
 
 
-def calls_text(prefix: str, found: Layers, routines: tuple[Routine, ...], plan: MemoryPlan) -> str:
+class _Calls(msgspec.Struct, frozen=True, kw_only=True):
+    """What the text of calls is made from."""
+
+    prefix: str
+    found: Layers
+    routines: tuple[Routine, ...]
+    functions: Functions
+    places: Places
+
+    def height(self, task: int) -> str:
+        """All rows of a layer; a view in another shape has other rows."""
+        return str(rows_of(self.found.layers[task].site.output.shape)[0])
+
+    def offsets(self, task: int) -> tuple[int, ...]:
+        """Where in the arena a layer's inputs, outputs and scratch stand."""
+        layer = self.found.layers[task]
+        values = tuple(self.places.of(name) for name in (*layer.inputs, *layer.outputs))
+        return (*values, self.places.scratch[layer.name].offset_bytes) if self.routines[task].scratch_bytes else values
+
+    def text(self, task: int, rows: tuple[str, str], offsets: Sequence[object] = ()) -> str:
+        """One call; ``offsets`` are C expressions in place of the layer's own."""
+        layer, answer = self.found.layers[task], self.routines[task]
+        types = [f"const {c_type(tensor)} *)(const" for tensor in sources_of(layer)]
+        types += [f"{c_type(tensor)} *)(" for tensor in layer.site.outputs]
+        given = [str(offset) for offset in offsets or self.offsets(task)]
+        arguments = [
+            f"({head}{' ' if head.endswith('const') else ''}void *)(arena + {offset})"
+            for head, offset in zip(types, given, strict=False)
+        ]
+        if answer.windows is not None:
+            arguments += rows
+        arguments += [f"arena + {offset}" for offset in given[len(types) :]]
+        return f"{self.prefix}_{self.found.layers[self.functions.of[task]].name}({', '.join(arguments)});"
+
+
+def calls_text(prefix: str, found: Layers, routines: tuple[Routine, ...], plan: MemoryPlan, functions: Functions) -> str:
     """``<prefix>_layers`` and the functions of rolled layers before it."""
-    places = places_of(found, plan)
+    calls = _Calls(prefix=prefix, found=found, routines=routines, functions=functions, places=places_of(found, plan))
     lines = [f"MARRAM_NOINLINE static void {prefix}_layers(uint8_t *arena)", "{"]
     if not plan.calls:
         lines.append("    (void)arena;")
     rolled: list[str] = []
-    pasts = dict(plan.rolled)
+    pasts, loops = dict(plan.rolled), {one.first: one for one in functions.repeated}
     index = 0
     while index < len(plan.calls):
-        call = plan.calls[index]
+        task = plan.calls[index].task
         if index in pasts:
             name = f"{prefix}_rolled{len(rolled)}"
-            rolled.append(_rolled_text(name, prefix, plan.calls[index : pasts[index]], routines, places))
+            rolled.append(_rolled_text(name, plan.calls[index : pasts[index]], calls))
             lines.append(f"    {name}(arena);")
             index = pasts[index]
+        elif index in loops:
+            loop = _shortest(loops[index], plan, calls)
+            lines += _loop_lines(loop, plan, calls)
+            index = loop.past
         else:
-            height = rows_of(found.layers[call.task].site.output.shape)[0]  # a view in another shape has other rows
-            lines.append(f"    {_call_text(prefix, call.task, routines, places, ('0', str(height)))}")
+            lines.append(f"    {calls.text(task, ('0', calls.height(task)))}")
             index += 1
     return "\n\n".join([*rolled, "\n".join([*lines, "}"])])
 
 
-def _call_text(prefix: str, task: int, routines: tuple[Routine, ...], places: Places, rows: tuple[str, str]) -> str:
-    layer, answer = places.found.layers[task], routines[task]
-    arguments = [
-        f"(const {c_type(tensor)} *)(const void *)(arena + {places.of(name)})"
-        for name, tensor in zip(layer.inputs, sources_of(layer), strict=True)
-    ]
-    arguments += [
-        f"({c_type(tensor)} *)(void *)(arena + {places.of(name)})"
-        for name, tensor in zip(layer.outputs, layer.site.outputs, strict=True)
-    ]
-    if answer.windows is not None:
-        arguments += rows
-    if answer.scratch_bytes:
-        arguments.append(f"arena + {places.scratch[layer.name].offset_bytes}")
-    return f"{prefix}_{layer.name}({', '.join(arguments)});"
+def _columns(loop: Repetition, plan: MemoryPlan, calls: _Calls) -> list[list[tuple[int, ...]]]:
+    """For each call of a turn and each of its places the offsets turn by turn."""
+    tasks = [call.task for call in plan.calls[loop.first : loop.past]]
+    return [list(zip(*(calls.offsets(task) for task in tasks[at :: loop.period]), strict=True)) for at in range(loop.period)]
 
 
-def _rolled_text(name: str, prefix: str, calls: tuple[Call, ...], routines: tuple[Routine, ...], places: Places) -> str:
+def _even(column: tuple[int, ...]) -> bool:
+    """Whether offsets rise or fall by the same from turn to turn."""
+    return len({after - before for before, after in pairwise(column)}) <= 1
+
+
+def _shortest(loop: Repetition, plan: MemoryPlan, calls: _Calls) -> Repetition:
+    """The loop with so many steps in one turn that its text and its table are smallest; what is left over are plain calls."""
+    best, least = loop, 10**9
+    for joined in range(1, loop.turns // 2 + 1):
+        turns, left = divmod(loop.turns, joined)
+        trial = Repetition(first=loop.first, period=loop.period * joined, turns=turns)
+        uneven = {column for each in _columns(trial, plan, calls) for column in each if not _even(column)}
+        size = (trial.period + left * loop.period) * _CALL_BYTES + len(uneven) * (2 * turns + 4)
+        if size < least:
+            best, least = trial, size
+    return best
+
+
+def _loop_lines(loop: Repetition, plan: MemoryPlan, calls: _Calls) -> list[str]:
+    """A for statement; places that change unevenly from turn to turn stand in a table."""
+    columns = _columns(loop, plan, calls)
+    uneven = list(dict.fromkeys(column for each in columns for column in each if not _even(column)))
+    lines = [f"    for (size_t turn = 0; turn < {loop.turns}u; turn++) {{"]
+    if uneven:
+        entry = "uint16_t" if max(map(max, uneven)) <= 0xFFFF else "uint32_t"
+        rows = ",".join(f"{{{','.join(map(str, row))}}}" for row in zip(*uneven, strict=True))
+        lines.append(f"        static const {entry} places[{loop.turns}][{len(uneven)}] = {{{rows}}};")
+
+    def expression(column: tuple[int, ...]) -> str:
+        if column in uneven:
+            return f"places[turn][{uneven.index(column)}]"
+        step = column[1] - column[0]
+        return f"({column[0]}u {'+' if step > 0 else '-'} turn * {abs(step)}u)" if step else f"{column[0]}"
+
+    for call, offsets in zip(plan.calls[loop.first :], columns, strict=False):
+        text = calls.text(call.task, ("0", calls.height(call.task)), [expression(column) for column in offsets])
+        lines.append(f"        {text}")
+    return [*lines, "    }"]
+
+
+def _rolled_text(name: str, calls: tuple[Call, ...], made: _Calls) -> str:
     """One function that makes the rows of several layers in turn; inlined, as that leaves less on the stack."""
     first, past = min(call.task for call in calls), max(call.task for call in calls) + 1
     shift = (max(call.row_end - call.row_begin for call in calls) - 1).bit_length()
@@ -104,7 +167,7 @@ def _rolled_text(name: str, prefix: str, calls: tuple[Call, ...], routines: tupl
     cases = []
     for task in range(first, past):
         label = f"case {task - first}:" if task + 1 < past else "default:"
-        cases.append(f"        {label} {_call_text(prefix, task, routines, places, ('begin', 'end'))} break;")
+        cases.append(f"        {label} {made.text(task, ('begin', 'end'))} break;")
     turns = (
         [f"        if (step == {end} && again > 0) {{", "            again--;", f"            step = {begin};", "        }"]
         if again
@@ -114,7 +177,7 @@ def _rolled_text(name: str, prefix: str, calls: tuple[Call, ...], routines: tupl
     repeated = f" Steps {begin} to {end - 1} are made {again + 1} times." if again else ""
     return "\n".join(
         [
-            f"/* A step: a layer, counted from {places.found.layers[first].name}, times {1 << shift}, plus its rows less one.",
+            f"/* A step: a layer, counted from {made.found.layers[first].name}, times {1 << shift}, plus its rows less one.",
             f" *{repeated} */" if repeated else " */",
             f"MARRAM_INLINE void {name}(uint8_t *arena)",
             "{",
@@ -144,17 +207,8 @@ def folded(steps: list[int]) -> tuple[list[int], int, int, int]:
     Returns:
         What is kept, ``begin`` and ``end`` of the part that repeats, and how many times more it is made after the first.
     """
-    line = np.asarray(steps, dtype=np.int64)
-    best = (0, 0, 0)
-    for period in range(1, min(len(steps) // 2, 256) + 1):
-        unequal = np.flatnonzero(line[period:] != line[:-period])
-        edges = np.concatenate([[-1], unequal, [len(steps) - period]])
-        runs = np.diff(edges) - 1
-        longest = int(runs.argmax())
-        more = int(runs[longest]) // period
-        best = max(best, (more * period, -period, int(edges[longest]) + 1))
-    saved, period, begin = best[0], -best[1], best[2]
-    if not saved:
+    best = longest_repetition(np.asarray(steps, dtype=np.int64))
+    if best is None:
         return list(steps), 0, 0, 0
-    end = begin + period
-    return [*steps[:end], *steps[end + saved :]], begin, end, saved // period
+    begin, end = best.first, best.first + best.period
+    return [*steps[:end], *steps[best.past :]], begin, end, best.turns - 1

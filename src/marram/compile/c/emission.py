@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
-from marram.compile.c.calls import c_type, calls_text, places_of, sources_of
+from marram.compile.c.calls import calls_text, places_of
 from marram.compile.c.constant_sharing import constant_names
 from marram.compile.c.families import Family
-from marram.compile.c.layers import Layer, Layers
+from marram.compile.c.layers import Layers
 from marram.compile.c.place import Routine
+from marram.compile.c.repetition import Functions, c_type
 from marram.compile.c.sources import array_text, gathered
 from marram.compile.memory.plan import MemoryPlan
 from marram.core.graph import Graph, Tensor
-
-_CONSTANT = re.compile(r"@(\w+)@")
 
 
 def header_text(prefix: str, graph: Graph, plan: MemoryPlan, family: Family) -> str:
@@ -96,9 +93,16 @@ def _arguments(graph: Graph) -> str:
 
 
 def source_text(
-    prefix: str, graph: Graph, found: Layers, *, routines: tuple[Routine, ...], plan: MemoryPlan, family: Family
+    prefix: str,
+    graph: Graph,
+    found: Layers,
+    *,
+    routines: tuple[Routine, ...],
+    functions: Functions,
+    plan: MemoryPlan,
+    family: Family,
 ) -> str:
-    """The source: kernels, constants, one function for each layer, the calls in order, the public functions."""
+    """The source: kernels, constants, the functions of layers, the calls in order, the public functions."""
     includes = [path for answer in routines for path in answer.includes]
     features = sorted({name for answer in routines for name in answer.features})
     parts = [
@@ -110,27 +114,20 @@ def source_text(
         *dict.fromkeys(text for answer in routines for text in answer.shared),
     ]
     named = constant_names(found.layers, routines)
-    for layer, answer, given in zip(found.layers, routines, named, strict=True):
-        names = {local: f"{prefix}_{name}" for local, name in given.items()}
+    for index, (layer, answer, given) in enumerate(zip(found.layers, routines, named, strict=True)):
         own = [array for array in answer.constants if given[array.name] == f"{layer.name}_{array.name}"]
-        parts += [array_text(names[array.name], array) for array in own]
-        parts.append(_layer_text(prefix, layer, answer, names))
-    parts.append(calls_text(prefix, found, routines, plan))
+        parts += [array_text(f"{prefix}_{given[array.name]}", array) for array in own]
+        if functions.of[index] == index:
+            parts.append(_function_text(f"{prefix}_{layer.name}", *functions.definitions[index]))
+    parts.append(calls_text(prefix, found, routines, plan, functions))
     parts.append(_public_text(prefix, graph, found, plan))
     return "\n\n".join(parts) + "\n"
 
 
-def _layer_text(prefix: str, layer: Layer, answer: Routine, names: dict[str, str]) -> str:
-    """One layer's function; it is kept out of line so that its cost can be told from the others'."""
-    arguments = [f"const {c_type(tensor)} *x{index}" for index, tensor in enumerate(sources_of(layer))]
-    arguments += [f"{c_type(tensor)} *y{index}" for index, tensor in enumerate(layer.site.outputs)]
-    if answer.windows is not None:
-        arguments += ["int row_begin", "int row_end"]
-    if answer.scratch_bytes:
-        arguments.append("void *scratch")
-    body = _CONSTANT.sub(lambda match: names[match.group(1)], answer.body)
+def _function_text(name: str, parameters: str, body: str) -> str:
+    """A layer's function; it is kept out of line so that its cost can be told from the others'."""
     lines = "\n".join(f"    {line}" if line.strip() else "" for line in body.strip().splitlines())
-    return f"MARRAM_NOINLINE static void {prefix}_{layer.name}({', '.join(arguments)})\n{{\n{lines}\n}}"
+    return f"MARRAM_NOINLINE static void {name}({parameters})\n{{\n{lines}\n}}"
 
 
 def _public_text(prefix: str, graph: Graph, found: Layers, plan: MemoryPlan) -> str:

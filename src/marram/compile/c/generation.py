@@ -11,6 +11,7 @@ from marram.compile.c.geometry import activations_of, keeps_axes, rows_of
 from marram.compile.c.layers import Layer, Layers, layers_of
 from marram.compile.c.lowering import lower
 from marram.compile.c.place import Place, Routine
+from marram.compile.c.repetition import Functions, functions_of
 from marram.compile.c.sources import identifier
 from marram.compile.memory import Form, MemoryPlan, Problem, Task, plan_memory
 from marram.core.graph import Graph
@@ -19,9 +20,14 @@ from marram.model.counts import counts
 
 
 class LayerRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One layer of generated C: its function's name without the model's prefix, its node, its operator and its sizes."""
+    """One layer of generated C: its name, its node, its operator and its sizes.
+
+    ``function`` is the name of the function it calls without the model's prefix: its own name, or that of the first layer
+    of those that share it.
+    """
 
     name: str
+    function: str
     node: str
     operator: str
     macs: int
@@ -66,16 +72,17 @@ def generate(
     routines = tuple(
         _answer(layer, found, rings, family, lean=lean) for layer, lean in zip(found.layers, plan.lean, strict=True)
     )
+    functions = functions_of(prefix, found, routines, plan)
     files = {
         f"{prefix}.h": header_text(prefix, lowered, plan, family),
-        f"{prefix}.c": source_text(prefix, lowered, found, routines=routines, plan=plan, family=family),
+        f"{prefix}.c": source_text(prefix, lowered, found, routines=routines, functions=functions, plan=plan, family=family),
     }
     return Generated(
         name=prefix,
         family=family.name,
         graph=lowered,
         files=files,
-        layers=_records(lowered, found, routines),
+        layers=_records(lowered, found, routines, functions),
         plan=plan,
     )
 
@@ -146,11 +153,12 @@ def _keeps_rows(layer: Layer, found: Layers) -> bool:
     )
 
 
-def _records(graph: Graph, found: Layers, routines: tuple[Routine, ...]) -> tuple[LayerRecord, ...]:
+def _records(graph: Graph, found: Layers, routines: tuple[Routine, ...], functions: Functions) -> tuple[LayerRecord, ...]:
     per_node = {row.name: row for row in counts(graph).per_node}
     return tuple(
         LayerRecord(
             name=layer.name,
+            function=found.layers[function].name,
             node=layer.node.name,
             operator=operator_name(layer.node.op),
             macs=per_node[layer.node.name].macs,
@@ -159,7 +167,9 @@ def _records(graph: Graph, found: Layers, routines: tuple[Routine, ...]) -> tupl
             scratch_bytes=answer.scratch_bytes,
             out_shape=layer.site.output.shape,
         )
-        for layer, answer, names in zip(found.layers, routines, constant_names(found.layers, routines), strict=True)
+        for layer, answer, names, function in zip(
+            found.layers, routines, constant_names(found.layers, routines), functions.of, strict=True
+        )
     )
 
 

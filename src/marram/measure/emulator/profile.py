@@ -28,9 +28,14 @@ _CLONE = re.compile(r"(\.(constprop|isra|part)\.\d+)+$")
 
 
 class LayerCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one layer executed in one inference, what it calls included. ``cycles`` are of the core without waiting."""
+    """What one layer's function executed in one inference, what it calls included.
+
+    ``layers`` is how many layers share the function; ``macs`` are those of all of them. ``cycles`` are of the core without
+    waiting.
+    """
 
     name: str
+    layers: int
     macs: int
     instructions: int
     by_class: dict[str, int]
@@ -40,8 +45,8 @@ class LayerCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One inference: all instructions from the entry of invoke to its return.
 
-    ``layers`` are in order; a last row ``between_layers`` has invoke itself and its calls. ``runs`` are the totals of each of
-    the inferences that were made; all other numbers are of the first.
+    ``layers`` has the functions of layers in order; a last row ``between_layers`` has invoke itself and its calls. ``runs`` are
+    the totals of each of the inferences that were made; all other numbers are of the first.
     """
 
     core: str
@@ -81,7 +86,7 @@ def profile(
     graph = compiled.generated.graph
     if inputs is None:
         inputs = seeded_inputs(graph.input_tensors)
-    names = [layer.name for layer in compiled.generated.layers]
+    names = list(dict.fromkeys(layer.function for layer in compiled.generated.layers))
     elf = read_elf(image.path.read_bytes(), name=image.path.name)
     with tempfile.TemporaryDirectory(prefix="marram-profile-") as work:
         marks, out = Path(work) / "marks", Path(work) / "counts"
@@ -147,10 +152,20 @@ def _profile(compiled: Compiled, counts: Counts, code: tuple[Instruction, ...], 
             functions[_CLONE.sub("", code[index].function)] += executions
             classes[part][code[index].kind] += executions
             cycles[part] += executions * costs[index]
-    macs = [layer.macs for layer in compiled.generated.layers]
+    macs, sharing = Counter[str](), Counter[str]()
+    for layer in compiled.generated.layers:
+        macs[layer.function] += layer.macs
+        sharing[layer.function] += 1
     layers = tuple(
-        LayerCount(name=name, macs=count, instructions=found.total(), by_class=_ordered(found), cycles=cost)
-        for name, count, found, cost in zip([*names, BETWEEN], [*macs, 0], classes, cycles, strict=True)
+        LayerCount(
+            name=name,
+            layers=sharing[name],
+            macs=macs[name],
+            instructions=found.total(),
+            by_class=_ordered(found),
+            cycles=cost,
+        )
+        for name, found, cost in zip([*names, BETWEEN], classes, cycles, strict=True)
     )
     total = sum(layer.instructions for layer in layers)
     if counts.runs != (total,):
@@ -158,7 +173,7 @@ def _profile(compiled: Compiled, counts: Counts, code: tuple[Instruction, ...], 
     return Profile(
         core=core,
         instructions=total,
-        macs=sum(macs),
+        macs=macs.total(),
         cycles=sum(cycles),
         layers=layers,
         by_function=dict(functions.most_common()),
