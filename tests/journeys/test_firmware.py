@@ -62,10 +62,12 @@ def test_an_arena_that_is_too_small_names_the_smallest(model: Path, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
-def test_devices_without_c_are_refused(model: Path, tmp_path: Path) -> None:
-    done = marram("compile", str(model), "--device", "host", "--out", str(tmp_path / "out"))
-    assert done.returncode == UserError.exit_code
-    assert "takes no C" in done.stderr
+def test_for_a_machine_with_an_operating_system_it_is_a_native_library(model: Path, tmp_path: Path) -> None:
+    done = marram("compile", str(model), "--device", "host", "--out", str(tmp_path / "out"), "--json")
+    assert done.returncode == 0, done.stderr
+    assert answer(done)["family"] == "host"
+    library = ["gcc", "-std=gnu11", "-O2", "-march=native", "-fPIC", "-shared", "keywords.c", "-o", "libkeywords.so"]
+    subprocess.run(library, cwd=tmp_path / "out", check=True)
 
 
 def test_a_float_model_is_told_to_quantise(tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_export_writes_a_folder_with_the_sources(model: Path, tmp_path: Path, ec
     done = marram("export", str(model), "--for", ecosystem, "--out", str(out), "--json")
     assert done.returncode == 0, done.stderr
     names = {path.name for path in out.rglob("*") if path.is_file()}
-    assert {"keywords.c", "keywords.h", "README.md"} <= names
+    assert {"keywords.c", "keywords.h", "keywords_self_test.c", "keywords_self_test.h", "README.md"} <= names
     again = marram("export", str(model), "--for", ecosystem, "--out", str(out))
     assert again.returncode == UserError.exit_code
     assert "not empty" in again.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -9,21 +11,38 @@ import msgspec
 from marram._build.trusting import trusted_keys
 from marram.bundle import open as open_bundle
 from marram.compile import device
-from marram.compile.c.archive import Sources, sources_of, unpack
+from marram.compile.c.archive import generated_of, sources_of
 from marram.compile.c.families import family_of
-from marram.compile.c.generation import LayerRecord, generate
+from marram.compile.c.generation import Generated, LayerRecord, generate
+from marram.compile.c.self_test import self_test_files
 from marram.compile.export import exported
-from marram.compile.memory import MemoryPlan
 from marram.compile.memory.drawing import draw_plan
+from marram.compile.toolchain.boards import boards, boards_of
+from marram.compile.toolchain.commands import call
+from marram.compile.toolchain.cross import COMPILER
+from marram.compile.toolchain.cross import compile_model as compile_model_for
 from marram.core.durable import write_atomically
 from marram.core.errors import UserError
-from marram.core.graph import Graph
 from marram.core.target import Target
-from marram.model import load
+from marram.measure.extremes import golden_vectors
+from marram.measure.microcontroller import emulated_core
+from marram.model import interpret, load
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the smallest application around the model will take: flash, static RAM with the arena, and the stack's bound."""
+
+    flash_bytes: int
+    ram_bytes: int
+    stack_bytes: int
+    compiler: str
 
 
 class CompileResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was written for a device. ``arena_bytes`` holds inputs, outputs, activations and scratch; weights are in flash."""
+    """What was written for a device. ``arena_bytes`` holds inputs, outputs, activations and scratch; weights are in flash.
+
+    ``forecast`` is None where the cross compiler is not installed or the device has no core that it compiles for.
+    """
 
     name: str
     device: str
@@ -37,6 +56,7 @@ class CompileResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     macs: int
     layers: tuple[LayerRecord, ...]
     explanation: tuple[str, ...]
+    forecast: Forecast | None
 
 
 def compile_model(
@@ -46,27 +66,31 @@ def compile_model(
     out: str | Path,
     name: str | None = None,
     arena_kib: float | None = None,
+    self_test_vectors: int = 2,
+    pack: bool = False,
 ) -> CompileResult:
     """Write C source of an integer model for a device.
 
     Args:
         model: an ``.onnx`` or ``.tflite`` file of an integer model.
-        device_name: a profile with runtime ``c``.
-        out: folder for ``<name>.h``, ``<name>.c`` and ``<name>_plan.svg``; made if it is not there.
+        device_name: a profile; for one with an operating system the C is a native library.
+        out: folder for ``<name>.h``, ``<name>.c``, the self-test and ``<name>_plan.svg``; made if it is not there.
         name: prefix of all names in the C; the file's name if not given.
         arena_kib: the most that the arena may hold, in KiB. If not given, the cheapest plan that is not larger than the
             largest set of tensors that live at once; a large number gives the fastest plan of all.
+        self_test_vectors: how many golden vectors the self-test has.
+        pack: layers whose weights fit four or two bits have them so in flash: less of it, more instructions.
 
     Raises:
         UserError: no such file or device, floats inside, an operator without a kernel, or the arena cannot be so small.
     """
-    path = Path(model)
-    target = _c_target(device_name)
-    sources = _sources_from_file(path, target, name=name, arena_kib=arena_kib)
-    folder = Path(out)
-    files = {**sources.files, f"{sources.name}_plan.svg": draw_plan(sources.plan, _task_names(sources))}
+    target = device(device_name)
+    generated, self_test = _from_file(Path(model), target, name=name, arena_kib=arena_kib, vectors=self_test_vectors, pack=pack)
+    sources, folder = sources_of(generated), Path(out)
+    drawing = draw_plan(sources.plan, [layer.name for layer in sources.layers])
+    files = {**sources.files, **self_test, f"{sources.name}_plan.svg": drawing}
     _write(folder, files)
-    return _result(sources, target, folder, files)
+    return _result(generated, target, folder, files)
 
 
 def export(
@@ -76,6 +100,8 @@ def export(
     out: str | Path,
     device_name: str = "cortex-m4",
     name: str | None = None,
+    arena_kib: float | None = None,
+    self_test_vectors: int = 2,
     trust: tuple[str | Path, ...] = (),
 ) -> CompileResult:
     """Write a folder that builds in an ecosystem: CMake, Arduino, PlatformIO or Zephyr.
@@ -86,6 +112,8 @@ def export(
         out: the folder; it must be empty or not there.
         device_name: for a model file, the device; a bundle knows its own.
         name: prefix of all names in the C.
+        arena_kib: for a model file, as ``compile_model`` has it.
+        self_test_vectors: for a model file, as ``compile_model`` has it; a bundle brings its own.
         trust: public keys for a bundle; its project's own if none are given.
 
     Raises:
@@ -99,40 +127,62 @@ def export(
         bundle = open_bundle(path, trusted_keys(path, trust))
         if bundle.program.format != "c":
             raise UserError(f"holds a program for {bundle.program.runtime}, not C", where=str(path))
-        target, sources = _c_target(bundle.program.target), unpack(bundle.program.blob)
+        target, generated = device(bundle.program.target), generated_of(bundle.program)
+        self_test = self_test_files(generated.name, bundle.golden.inputs, bundle.golden.outputs)
     else:
-        target = _c_target(device_name)
-        sources = _sources_from_file(path, target, name=name, arena_kib=None)
-    files = exported(sources, target, ecosystem)
+        target = device(device_name)
+        generated, self_test = _from_file(path, target, name=name, arena_kib=arena_kib, vectors=self_test_vectors)
+    files = exported(sources_of(generated), target, ecosystem, self_test=self_test)
+    result = _result(generated, target, folder, files)
+    if result.forecast is not None:
+        files["README.md"] += _sizes_text(result.forecast)
     _write(folder, files)
-    return _result(sources, target, folder, files)
+    return result
 
 
-def _c_target(name: str) -> Target:
-    target = device(name)
-    if "c" not in target.runtimes:
-        hint = "Devices with runtime c: see marram devices."
-        raise UserError(f"{target.name} takes no C: it has {', '.join(target.runtimes)}", where="device", hint=hint)
-    return target
-
-
-def _sources_from_file(path: Path, target: Target, *, name: str | None, arena_kib: float | None) -> Sources:
+def _from_file(
+    path: Path, target: Target, *, name: str | None, arena_kib: float | None, vectors: int, pack: bool = False
+) -> tuple[Generated, dict[str, str]]:
+    """Generated C of a model file, and its golden vectors as C."""
     graph = load(path)
-    if not isinstance(graph, Graph):
-        raise UserError("is not a model that C can be made from", where=str(path))
     limit = None if arena_kib is None else int(arena_kib * 1024)
-    sources = sources_of(generate(graph, family_of(target), name=name or path.stem, arena_limit_bytes=limit))
-    if limit is not None and sources.plan.arena_bytes > limit:
+    generated = generate(graph, family_of(target), name=name or path.stem, arena_limit_bytes=limit, pack_weights=pack)
+    if limit is not None and generated.plan.arena_bytes > limit:
         raise UserError(
-            f"the arena cannot be smaller than {sources.plan.arena_bytes} bytes, and {limit} were asked for",
+            f"the arena cannot be smaller than {generated.plan.arena_bytes} bytes, and {limit} were asked for",
             where=str(path),
-            hint="\n  ".join(sources.plan.explanation) or None,
+            hint="\n  ".join(generated.plan.explanation) or None,
         )
-    return sources
+    inputs = golden_vectors(generated.graph, vectors)
+    return generated, self_test_files(generated.name, inputs, interpret(generated.graph, list(inputs)))
 
 
-def _task_names(sources: Sources) -> tuple[str, ...]:
-    return tuple(layer.name for layer in sources.layers)
+def _forecast(generated: Generated, target: Target) -> Forecast | None:
+    """Sizes before linking, where the cross compiler is there and knows the core."""
+    core = emulated_core(target)
+    if shutil.which(COMPILER) is None or core not in {board.core for board in boards()}:
+        return None
+    with tempfile.TemporaryDirectory(prefix="marram-compile-") as folder:
+        compiled = compile_model_for(generated, boards_of(core)[-1], Path(folder))
+        said = call([COMPILER, "--version"], folder=Path(folder)).splitlines()[0]
+    return Forecast(
+        flash_bytes=compiled.sizes.flash_bytes,
+        ram_bytes=compiled.sizes.ram_bytes,
+        stack_bytes=compiled.stack.size_bytes,
+        compiler=said,
+    )
+
+
+def _sizes_text(forecast: Forecast) -> str:
+    return f"""
+## Sizes
+
+The smallest application around the model, startup included, as {forecast.compiler} builds it with `-O2`:
+
+- flash {forecast.flash_bytes:,} bytes, weights included
+- static RAM {forecast.ram_bytes:,} bytes, arena included
+- stack of one run at most {forecast.stack_bytes:,} bytes, interrupts not counted
+"""
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:
@@ -142,19 +192,20 @@ def _write(folder: Path, files: dict[str, str]) -> None:
         write_atomically(path, text.encode())
 
 
-def _result(sources: Sources, target: Target, folder: Path, files: dict[str, str]) -> CompileResult:
-    plan: MemoryPlan = sources.plan
+def _result(generated: Generated, target: Target, folder: Path, files: dict[str, str]) -> CompileResult:
+    plan, layers = generated.plan, generated.layers
     return CompileResult(
-        name=sources.name,
+        name=generated.name,
         device=target.name,
-        family=sources.family,
+        family=generated.family,
         folder=str(folder),
         files=tuple(files),
         arena_bytes=plan.arena_bytes,
         largest_live_set_bytes=plan.lower_bound_bytes,
-        weight_bytes=sum(layer.weight_bytes for layer in sources.layers),
-        table_bytes=sum(layer.table_bytes for layer in sources.layers),
-        macs=sum(layer.macs for layer in sources.layers),
-        layers=sources.layers,
+        weight_bytes=sum(layer.weight_bytes for layer in layers),
+        table_bytes=sum(layer.table_bytes for layer in layers),
+        macs=sum(layer.macs for layer in layers),
+        layers=layers,
         explanation=plan.explanation,
+        forecast=_forecast(generated, target),
     )

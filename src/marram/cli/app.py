@@ -181,17 +181,21 @@ def bench(
 def compile_(
     model: Annotated[Path, typer.Argument(help="A .tflite or .onnx file of an integer model.")],
     *,
-    device: Annotated[str, typer.Option(help="A device profile with runtime c; see marram devices.")] = "cortex-m4",
+    device: Annotated[str, typer.Option(help="A device profile; see marram devices.")] = "cortex-m4",
     out: Annotated[Path, typer.Option(help="Folder for the sources; made if it is not there.")] = Path("firmware"),
     name: Annotated[str | None, typer.Option(help="Prefix of all names in the C; the file's name if not given.")] = None,
     arena_kib: Annotated[float | None, typer.Option(min=0.01, help="The most that the arena may hold, in KiB.")] = None,
+    self_test: Annotated[int, typer.Option(min=1, max=64, help="Golden vectors in the self-test.")] = 2,
+    pack: Annotated[bool, typer.Option("--pack-weights", help="Weights that fit 4 or 2 bits take no more in flash.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write C11 source of an integer model for a microcontroller: no contract, no data needed."""
+    """Write C11 source of an integer model, for a microcontroller or as a native library: no contract, no data needed."""
     from marram._build.compiling import compile_model
 
     with failures(as_json=as_json):
-        result = compile_model(model, device_name=device, out=out, name=name, arena_kib=arena_kib)
+        result = compile_model(
+            model, device_name=device, out=out, name=name, arena_kib=arena_kib, self_test_vectors=self_test, pack=pack
+        )
     print_json(result) if as_json else show_compiled(result)
 
 
@@ -203,6 +207,7 @@ def export(
     out: Annotated[Path, typer.Option(help="A new folder.")],
     device: Annotated[str, typer.Option(help="For a model file: a device profile with runtime c.")] = "cortex-m4",
     name: Annotated[str | None, typer.Option(help="Prefix of all names in the C; the file's name if not given.")] = None,
+    arena_kib: Annotated[float | None, typer.Option(min=0.01, help="For a model file: limit of the arena, in KiB.")] = None,
     trust: Annotated[list[Path] | None, typer.Option(help="Public key files to trust; the project's own if not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -210,7 +215,15 @@ def export(
     from marram._build.compiling import export as write
 
     with failures(as_json=as_json):
-        result = write(source, ecosystem=ecosystem, out=out, device_name=device, name=name, trust=tuple(trust or ()))
+        result = write(
+            source,
+            ecosystem=ecosystem,
+            out=out,
+            device_name=device,
+            name=name,
+            arena_kib=arena_kib,
+            trust=tuple(trust or ()),
+        )
     print_json(result) if as_json else show_compiled(result)
 
 

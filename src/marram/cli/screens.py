@@ -46,6 +46,10 @@ def show_compiled(result: CompileResult) -> None:
     screen.print(
         f"arena {result.arena_bytes:,} B of RAM; weights {result.weight_bytes:,} B and tables {result.table_bytes:,} B of flash"
     )
+    if result.forecast is not None:
+        sizes = f"flash {result.forecast.flash_bytes:,} B, RAM {result.forecast.ram_bytes:,} B"
+        stack = f"stack {result.forecast.stack_bytes:,} B"
+        screen.print(f"smallest application by {escape(result.forecast.compiler)}: {sizes}, {stack}")
     for line in result.explanation:
         screen.print(escape(line))
     for file in result.files:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from marram.compile.c.archive import Sources
 from marram.compile.export.arduino import arduino
@@ -14,7 +14,7 @@ from marram.core.target import Target
 
 __all__ = ["exported"]
 
-_WRITERS: dict[str, Callable[[Sources, Target], dict[str, str]]] = {
+_WRITERS: dict[str, Callable[[Sources, Target, Mapping[str, str]], dict[str, str]]] = {
     "cmake": cmake,
     "arduino": arduino,
     "platformio": platformio,
@@ -22,12 +22,18 @@ _WRITERS: dict[str, Callable[[Sources, Target], dict[str, str]]] = {
 }
 
 
-def exported(sources: Sources, target: Target, ecosystem: str) -> dict[str, str]:
+def exported(sources: Sources, target: Target, ecosystem: str, *, self_test: Mapping[str, str]) -> dict[str, str]:
     """The folder's files, by path.
+
+    Args:
+        sources: the model.
+        target: the device that it was made for.
+        ecosystem: ``cmake``, ``arduino``, ``platformio`` or ``zephyr``.
+        self_test: header and source of the golden vectors, as ``compile.c.self_test`` makes them.
 
     Raises:
         UserError: there is no such ecosystem.
     """
     if ecosystem not in _WRITERS:
         raise UserError(f"there is no ecosystem {ecosystem!r}", where="--for", hint=f"Known: {', '.join(_WRITERS)}.")
-    return _WRITERS[ecosystem](sources, target)
+    return _WRITERS[ecosystem](sources, target, self_test)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from marram.compile.c.archive import Sources
 from marram.compile.export.example import readme_text
 from marram.core.target import Target
@@ -10,13 +12,15 @@ _HOW = """Put this folder into your sketchbook's `libraries/`, or `arduino-cli l
 `examples/` runs the model and prints the answer. Choose a board with the core that the model was made for."""
 
 
-def arduino(sources: Sources, target: Target) -> dict[str, str]:
+def arduino(sources: Sources, target: Target, self_test: Mapping[str, str]) -> dict[str, str]:
     """The files of the library, by path."""
     name = sources.name
     return {
         "library.properties": _properties(name, target),
         f"src/{name}.h": sources.files[f"{name}.h"],
+        f"src/{name}_self_test.h": self_test[f"{name}_self_test.h"],
         f"src/{name}.c": sources.files[f"{name}.c"],
+        f"src/{name}_self_test.c": self_test[f"{name}_self_test.c"],
         f"examples/{name}_once/{name}_once.ino": _sketch(name),
         "README.md": readme_text(sources, target, _HOW),
     }
@@ -39,18 +43,23 @@ includes={name}.h
 def _sketch(name: str) -> str:
     upper = name.upper()
     return f"""#include <{name}.h>
+#include <{name}_self_test.h>
 
+static uint8_t arena[{upper}_ARENA_BYTES] __attribute__((aligned({upper}_ARENA_ALIGN)));
 static int8_t input[{upper}_INPUT0_SIZE];
 static int8_t output[{upper}_OUTPUT0_SIZE];
 
 void setup() {{
   Serial.begin(115200);
+  if ({name}_self_test(arena, sizeof arena) != MARRAM_OK) {{
+    Serial.println("the self-test failed");
+  }}
 }}
 
 void loop() {{
   // Here goes the sensor's window, quantised as {name}.h says.
   const unsigned long start = micros();
-  const marram_status status = {name}_run(input, output);
+  const marram_status status = {name}_run_in(arena, sizeof arena, input, output);
   const unsigned long elapsed = micros() - start;
   if (status != MARRAM_OK) {{
     Serial.print("status ");

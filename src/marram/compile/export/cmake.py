@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from marram.compile.c.archive import Sources
 from marram.compile.export.example import example_text, readme_text
 from marram.core.target import Target
@@ -12,14 +14,16 @@ For the microcontroller: `cmake -B build -DCMAKE_TOOLCHAIN_FILE=arm-none-eabi.cm
 library; link it into your firmware and include its folder."""
 
 
-def cmake(sources: Sources, target: Target) -> dict[str, str]:
+def cmake(sources: Sources, target: Target, self_test: Mapping[str, str]) -> dict[str, str]:
     """The files of the project, by path."""
     name = sources.name
     return {
         "CMakeLists.txt": _lists(name),
         "arm-none-eabi.cmake": _toolchain(target),
         f"include/{name}.h": sources.files[f"{name}.h"],
+        f"include/{name}_self_test.h": self_test[f"{name}_self_test.h"],
         f"src/{name}.c": sources.files[f"{name}.c"],
+        f"src/{name}_self_test.c": self_test[f"{name}_self_test.c"],
         "example/main.c": example_text(sources),
         "README.md": readme_text(sources, target, _HOW),
     }
@@ -34,7 +38,7 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 set(CMAKE_C_FLAGS_RELEASE "-O2")
 
-add_library({name} STATIC src/{name}.c)
+add_library({name} STATIC src/{name}.c src/{name}_self_test.c)
 target_include_directories({name} PUBLIC include)
 target_compile_features({name} PUBLIC c_std_11)
 

@@ -9,8 +9,9 @@ from marram.core.target import Target
 def example_text(sources: Sources) -> str:
     """A C program that fills the input in place, runs the model and reads the output."""
     name, upper = sources.name, sources.name.upper()
-    return f"""/* Runs {name} once on an input of zeros, in an arena of its own, without copies. */
+    return f"""/* Proves {name} by its golden vectors, then runs it once on an input of zeros, without copies. */
 #include "{name}.h"
+#include "{name}_self_test.h"
 
 #include <string.h>
 
@@ -24,6 +25,9 @@ ALIGNED static uint8_t arena[{upper}_ARENA_BYTES];
 
 int main(void)
 {{
+    if ({name}_self_test(arena, sizeof arena) != MARRAM_OK) {{
+        return 2;
+    }}
     void *input = {name}_input(arena, 0);
     memset(input, 0, {upper}_INPUT0_BYTES); /* here goes the sensor's window, quantised as the header says */
     if ({name}_invoke(arena, sizeof arena) != MARRAM_OK) {{
@@ -61,8 +65,8 @@ Made by marram for `{target.name}` (kernel family `{sources.family}`). C11, no m
 ## Use
 
 `{sources.name}_run(in, out)` runs in a static arena, `{sources.name}_run_in` in one of yours (re-entrant),
-`{sources.name}_invoke` without copies. Inputs and outputs are integers: real = scale * (integer - zero point), with the
-scales in `{sources.name}.h`.
+`{sources.name}_invoke` without copies. `{sources.name}_self_test` runs golden vectors: call it at boot.
+Inputs and outputs are integers: real = scale * (integer - zero point), with the scales in `{sources.name}.h`.
 
 ## Build
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from marram.compile.c.archive import Sources
 from marram.compile.export.example import example_text, readme_text
@@ -19,7 +20,7 @@ _BOARDS = {
 }
 
 
-def platformio(sources: Sources, target: Target) -> dict[str, str]:
+def platformio(sources: Sources, target: Target, self_test: Mapping[str, str]) -> dict[str, str]:
     """The files of the project, by path."""
     name = sources.name
     platform, board, framework = _BOARDS.get(target.core, ("ststm32", "genericSTM32", "stm32cube"))
@@ -33,7 +34,9 @@ def platformio(sources: Sources, target: Target) -> dict[str, str]:
         "platformio.ini": f"[env:{board}]\nplatform = {platform}\nboard = {board}\nframework = {framework}\n",
         f"lib/{name}/library.json": json.dumps(library, indent=2) + "\n",
         f"lib/{name}/include/{name}.h": sources.files[f"{name}.h"],
+        f"lib/{name}/include/{name}_self_test.h": self_test[f"{name}_self_test.h"],
         f"lib/{name}/src/{name}.c": sources.files[f"{name}.c"],
+        f"lib/{name}/src/{name}_self_test.c": self_test[f"{name}_self_test.c"],
         "src/main.c": example_text(sources),
         "README.md": readme_text(sources, target, _HOW),
     }
