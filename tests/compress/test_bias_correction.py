@@ -80,3 +80,21 @@ def test_float_islands_are_passed_over(sketch, samples_of, kept):
     assert mean_error(graph, good, samples) < whole.output_tensors[0].quantisation.scale
     assert {n.name for n in good.nodes} == {n.name for n in whole.nodes}
     assert msgspec.structs.replace(good, nodes=()).outputs == whole.outputs
+
+
+def test_layers_that_share_their_weights_keep_sharing(sketch, samples_of):
+    weights = sketch.normal(4, 4)
+    first = sketch(ops.Dense(), sketch.input(1, 4), weights, "")
+    graph = sketch.graph(sketch(ops.Dense(), sketch(ops.Tanh(), first), sketch.normal(3, 4), ""))
+    shared = msgspec.structs.replace(
+        graph.nodes[0], name="again", inputs=(graph.nodes[1].outputs[0], *graph.nodes[0].inputs[1:])
+    )
+    shared = msgspec.structs.replace(shared, outputs=("twice",))
+    tensors = {"twice": msgspec.structs.replace(graph.tensors[first], name="twice")}
+    last = msgspec.structs.replace(graph.nodes[2], inputs=("twice", *graph.nodes[2].inputs[1:]))
+    graph = with_nodes(graph, (*graph.nodes[:2], shared, last), tensors=tensors)
+    samples = samples_of(graph, 40)["x0"]
+    before = quantise(graph, samples)
+    after = correct_bias(graph, before, samples)
+    changed = [one.name for one, other in zip(before.nodes, after.nodes, strict=True) if one != other]
+    assert changed == [last.name]

@@ -293,3 +293,16 @@ def test_an_integer_graph_is_refused(sketch, samples_of):
     graph = sketch.graph(sketch(ops.Tanh(), sketch.input(1, 4)))
     with pytest.raises(UserError, match="float stage"):
         fold(quantise(graph, samples_of(graph)["x0"]))
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "stride", "gone"), [(2, 5, 1, True), (3, 5, 2, True), (0, 2, 1, True), (1, 3, 1, False)]
+)
+def test_slice_of_one_part_of_a_concat(sketch, assert_same_function, kinds, begin, end, stride, gone):
+    parts = [sketch(ops.Tanh(), sketch.input(1, size, 4)) for size in (2, 3, 1)]
+    whole = sketch(ops.Concat(axis=1), *parts)
+    y = sketch(ops.Slice(begin=(0, begin, 1), end=(1, end, 4), strides=(1, stride, 2)), whole)
+    graph = sketch.graph(sketch(ops.Tanh(), y))
+    folded = fold(graph)
+    assert ("concat" not in kinds(folded)) is gone
+    assert_same_function(graph, folded)

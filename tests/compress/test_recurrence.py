@@ -56,6 +56,16 @@ def test_steps_share_one_quantisation(sketch, samples_of, kind):
     assert len({names[1:] for names in dense}) == 1
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_last_of_all_outputs_needs_no_others(sketch, assert_same_function, kinds, reverse):
+    rows = recurrent(sketch, "gru", length=4, reverse=reverse)[0]
+    last = sketch(ops.Slice(begin=(0, 3, 0), end=(1, 4, 4), strides=(1, 1, 1)), rows)
+    graph = sketch.graph(sketch(ops.Dense(), last, sketch.normal(2, 4), ""))
+    unrolled = unroll(graph)
+    assert not {"concat", "slice"} & set(kinds(unrolled))
+    assert_same_function(graph, unrolled)
+
+
 def test_names_of_steps_are_tied_part_by_part():
     names = ["a/sum@0", "a/sum@11", "b/sum@0", "a/h@0", "a/h@1", "@3", "c"]
     nodes = [Node(name=name, op=ops.Tanh(), inputs=("x",), outputs=(f"of {name}",)) for name in names]

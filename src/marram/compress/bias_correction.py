@@ -3,9 +3,13 @@
 The error of a layer is measured before its activation, output channel by output channel, between the float layer on float
 inputs and the quantised weights on the inputs that the already corrected integer layers give. Source: Nagel et al., ICCV 2019,
 section 4.2 and appendix D (empirical bias correction).
+
+Layers that share their weights (steps of an unrolled recurrent layer) are left as they are, for they share all else, too.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 import msgspec
 import numpy as np
@@ -37,12 +41,14 @@ def correct_bias(float_graph: Graph, integer: Graph, samples: Samples, *, limit:
     by_name = {node.name: index for index, node in enumerate(float_graph.nodes)}
     forget_float, forget = last_reads(float_graph), last_reads(integer)
     done = 0
+    uses = Counter(node.inputs[1] for node in integer.nodes if isinstance(node.op, LINEAR))
     for index, node in enumerate(integer.nodes):
         partner = by_name.get(node.name)
         while partner is not None and done < partner:
             step(float_graph, done, floats, forget_float)
             done += 1
-        if partner is not None and isinstance(node.op, LINEAR) and integer.tensors[node.outputs[0]].dtype == "int8":
+        alone = isinstance(node.op, LINEAR) and uses[node.inputs[1]] == 1
+        if partner is not None and alone and integer.tensors[node.outputs[0]].dtype == "int8":
             error = _mean_error((float_graph, float_graph.nodes[partner], floats), (integer, node, integers))
             integer = _shifted(integer, node, -error)
         step(integer, index, integers, forget)

@@ -33,6 +33,7 @@ from marram.compress.rewrites.layout import (
     lift_over_movement,
     merge_reshapes,
     merge_transposes,
+    slice_of_concat,
     transpose_to_reshape,
 )
 from marram.compress.rewrites.padding import pad_into_convolution, pad_into_max_pool
@@ -61,6 +62,7 @@ _BY_OPERATOR: dict[type, tuple[Rule, ...]] = {
     ops.Sub: (subtraction_to_addition, lift_both_over_movement),
     ops.MaxPool2D: (pad_into_max_pool,),
     ops.Reshape: (merge_reshapes,),
+    ops.Slice: (slice_of_concat,),
     ops.Transpose: (merge_transposes, transpose_to_reshape),
     ops.Relu: (fuse_activation, repeated_relu, lift_over_movement),
     ops.Relu6: (fuse_activation, lift_over_movement),

@@ -17,13 +17,18 @@ import msgspec
 import numpy as np
 
 from marram.compress.rewrites.identities import remove_dead, remove_identity
+from marram.compress.rewrites.layout import merge_reshapes, slice_of_concat
 from marram.compress.rewriting import Rules, run
 from marram.core import operators as ops
 from marram.core.graph import Array, Graph, Node, Tensor, fresh_name, with_nodes
 from marram.core.operators import Operator
 
 _STEP = re.compile(r"(.+)@\d+")
-_TIDY: Rules = dict.fromkeys(get_args(Operator), (remove_dead, remove_identity))
+_TIDY: Rules = {
+    **dict.fromkeys(get_args(Operator), (remove_dead, remove_identity)),
+    ops.Slice: (remove_dead, remove_identity, slice_of_concat),
+    ops.Reshape: (remove_dead, remove_identity, merge_reshapes),
+}
 
 
 def unroll(graph: Graph) -> Graph:

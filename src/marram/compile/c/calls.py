@@ -8,7 +8,7 @@ steps of an unrolled recurrent layer) are a loop.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from marram.compile.memory.plan import Call, MemoryPlan, Slot
 
 _CALL_BYTES = 14
 """What a call with its addresses takes on a Thumb core, about."""
+_MOST_JOINED = 4
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,15 +58,15 @@ class _Calls(msgspec.Struct, frozen=True, kw_only=True):
     functions: Functions
     places: Places
 
-    def height(self, task: int) -> str:
-        """All rows of a layer; a view in another shape has other rows."""
-        return str(rows_of(self.found.layers[task].site.output.shape)[0])
-
     def offsets(self, task: int) -> tuple[int, ...]:
         """Where in the arena a layer's inputs, outputs and scratch stand."""
         layer = self.found.layers[task]
         values = tuple(self.places.of(name) for name in (*layer.inputs, *layer.outputs))
         return (*values, self.places.scratch[layer.name].offset_bytes) if self.routines[task].scratch_bytes else values
+
+    def whole(self, task: int, offsets: Sequence[object] = ()) -> str:
+        """One call for all rows; a view in another shape has other rows."""
+        return self.text(task, ("0", str(rows_of(self.found.layers[task].site.output.shape)[0])), offsets)
 
     def text(self, task: int, rows: tuple[str, str], offsets: Sequence[object] = ()) -> str:
         """One call; ``offsets`` are C expressions in place of the layer's own."""
@@ -101,10 +102,11 @@ def calls_text(prefix: str, found: Layers, routines: tuple[Routine, ...], plan: 
             index = pasts[index]
         elif index in loops:
             loop = _shortest(loops[index], plan, calls)
+            lines += [f"    {calls.whole(call.task)}" for call in plan.calls[index : loop.first]]
             lines += _loop_lines(loop, plan, calls)
             index = loop.past
         else:
-            lines.append(f"    {calls.text(task, ('0', calls.height(task)))}")
+            lines.append(f"    {calls.whole(task)}")
             index += 1
     return "\n\n".join([*rolled, "\n".join([*lines, "}"])])
 
@@ -121,13 +123,19 @@ def _even(column: tuple[int, ...]) -> bool:
 
 
 def _shortest(loop: Repetition, plan: MemoryPlan, calls: _Calls) -> Repetition:
-    """The loop with so many steps in one turn that its text and its table are smallest; what is left over are plain calls."""
+    """The part of a loop, with so many steps in one turn, whose text and table are smallest; what is left over are plain calls.
+
+    Places are even but for the first and last steps, where other values live; they may alternate between steps.
+    """
     best, least = loop, 10**9
-    for joined in range(1, loop.turns // 2 + 1):
-        turns, left = divmod(loop.turns, joined)
-        trial = Repetition(first=loop.first, period=loop.period * joined, turns=turns)
+    for joined, skipped, left in product(range(1, min(loop.turns // 2, _MOST_JOINED) + 1), (0, 1, 2), (0, 1, 2)):
+        turns = (loop.turns - skipped - left) // joined
+        if turns < 2:
+            continue
+        trial = Repetition(first=loop.first + skipped * loop.period, period=loop.period * joined, turns=turns)
         uneven = {column for each in _columns(trial, plan, calls) for column in each if not _even(column)}
-        size = (trial.period + left * loop.period) * _CALL_BYTES + len(uneven) * (2 * turns + 4)
+        texts = trial.period + (loop.turns - turns * joined) * loop.period
+        size = texts * _CALL_BYTES + len(uneven) * (2 * turns + 4)
         if size < least:
             best, least = trial, size
     return best
@@ -150,8 +158,7 @@ def _loop_lines(loop: Repetition, plan: MemoryPlan, calls: _Calls) -> list[str]:
         return f"({column[0]}u {'+' if step > 0 else '-'} turn * {abs(step)}u)" if step else f"{column[0]}"
 
     for call, offsets in zip(plan.calls[loop.first :], columns, strict=False):
-        text = calls.text(call.task, ("0", calls.height(call.task)), [expression(column) for column in offsets])
-        lines.append(f"        {text}")
+        lines.append(f"        {calls.whole(call.task, [expression(column) for column in offsets])}")
     return [*lines, "    }"]
 
 

@@ -29,6 +29,24 @@ def merge_transposes(seen: View, node: Node) -> Graph | None:
     return substitute(seen.graph, {node.name: (msgspec.structs.replace(node, op=op, inputs=inner.inputs),)})
 
 
+def slice_of_concat(seen: View, node: Node) -> Graph | None:
+    """Slice of a Concat that lies in one of its inputs -> Slice of that input: the last step of a sequence's outputs."""
+    joined = seen.producers.get(node.inputs[0])
+    if joined is None or not isinstance(joined.op, ops.Concat) or not isinstance(node.op, ops.Slice):
+        return None
+    axis, past = joined.op.axis, 0
+    first, length = node.op.begin[axis], seen.shape(node.outputs[0])[axis]
+    last = first + (length - 1) * node.op.strides[axis]
+    for name in joined.inputs:
+        start, past = past, past + seen.shape(name)[axis]
+        if start <= first <= last < past:
+            begin = tuple(at - start if index == axis else at for index, at in enumerate(node.op.begin))
+            end = tuple(last + 1 - start if index == axis else at for index, at in enumerate(node.op.end))
+            op = msgspec.structs.replace(node.op, begin=begin, end=end)
+            return substitute(seen.graph, {node.name: (msgspec.structs.replace(node, op=op, inputs=(name,)),)})
+    return None
+
+
 def transpose_to_reshape(seen: View, node: Node) -> Graph | None:
     """Transpose that moves only axes of size 1 -> Reshape; the batch axis counts as longer than 1."""
     if not isinstance(node.op, ops.Transpose):
