@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import Template
 
 import numpy as np
 
@@ -11,6 +12,82 @@ from marram.compile.c.sources import array_text
 from marram.core.graph import Array
 
 _C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t"}
+
+_HEADER = """/* $name: golden vectors. Made by marram. Do not edit. */
+#ifndef ${upper}_SELF_TEST_H
+#define ${upper}_SELF_TEST_H
+
+#include "$name.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ${upper}_SELF_TEST_VECTORS $count
+
+/* Runs the golden vectors in an arena, which is used up by it: MARRAM_OK, or MARRAM_SELF_TEST_FAILED when an answer is not
+ * the one that was given when the model was made. Leave the file out of the build where flash is dearer than the check. */
+marram_status ${name}_self_test(void *arena, size_t arena_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ${upper}_SELF_TEST_H */
+"""
+
+_SOURCE = """/* $name: golden vectors. Made by marram. Do not edit. */
+#include "${name}_self_test.h"
+
+#include <string.h>
+
+#if defined(__GNUC__)
+#define MARRAM_ALIGNED(n) __attribute__((aligned(n)))
+#else
+#define MARRAM_ALIGNED(n) _Alignas(n)
+#endif
+
+$arrays
+
+static int differ(const void *found, const void *expected, size_t size)
+{
+    const uint8_t *const a = (const uint8_t *)found;
+    const uint8_t *const b = (const uint8_t *)expected;
+    for (size_t index = 0; index < size; index++) {
+        if (a[index] != b[index]) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+marram_status ${name}_self_test(void *arena, size_t arena_bytes)
+{
+    if (arena == NULL) {
+        return MARRAM_NULL_POINTER;
+    }
+    if (arena_bytes < ${upper}_ARENA_BYTES) {
+        return MARRAM_ARENA_TOO_SMALL;
+    }
+    for (size_t vector = 0; vector < ${upper}_SELF_TEST_VECTORS; vector++) {
+$filled        const marram_status status = ${name}_invoke(arena, arena_bytes);
+        if (status != MARRAM_OK) {
+            return status;
+        }
+$compared    }
+    return MARRAM_OK;
+}
+"""
+
+_FILLED = """        memcpy(${name}_input(arena, $index), input$index + vector * ${upper}_INPUT${index}_SIZE,
+               ${upper}_INPUT${index}_BYTES);
+"""
+
+_COMPARED = """        if (differ(${name}_output(arena, $index), output$index + vector * ${upper}_OUTPUT${index}_SIZE,
+                   ${upper}_OUTPUT${index}_BYTES)) {
+            return MARRAM_SELF_TEST_FAILED;
+        }
+"""
 
 
 def self_test_files(name: str, inputs: Sequence[Array], outputs: Sequence[Array]) -> dict[str, str]:
@@ -21,87 +98,16 @@ def self_test_files(name: str, inputs: Sequence[Array], outputs: Sequence[Array]
         inputs: for each input of the model, vectors (N, ...) of its dtype.
         outputs: for each output, the answers (N, ...).
     """
-    upper, count = name.upper(), len(inputs[0])
-    header = f"""/* {name}: golden vectors. Made by marram. Do not edit. */
-#ifndef {upper}_SELF_TEST_H
-#define {upper}_SELF_TEST_H
-
-#include "{name}.h"
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-#define {upper}_SELF_TEST_VECTORS {count}
-
-/* Runs the golden vectors in an arena, which is used up by it: MARRAM_OK, or MARRAM_SELF_TEST_FAILED when an answer is not
- * the one that was given when the model was made. Leave the file out of the build where flash is dearer than the check. */
-marram_status {name}_self_test(void *arena, size_t arena_bytes);
-
-#ifdef __cplusplus
-}}
-#endif
-
-#endif /* {upper}_SELF_TEST_H */
-"""
+    words = {"name": name, "upper": name.upper(), "count": str(len(inputs[0]))}
     arrays = [_array(f"input{index}", values) for index, values in enumerate(inputs)]
     arrays += [_array(f"output{index}", values) for index, values in enumerate(outputs)]
-    filled = "\n".join(
-        f"        memcpy({name}_input(arena, {index}), input{index} + vector * {upper}_INPUT{index}_SIZE, "
-        f"{upper}_INPUT{index}_BYTES);"
-        for index in range(len(inputs))
-    )
-    compared = "\n".join(
-        f"        if (differ({name}_output(arena, {index}), output{index} + vector * {upper}_OUTPUT{index}_SIZE, "
-        f"{upper}_OUTPUT{index}_BYTES)) {{\n            return MARRAM_SELF_TEST_FAILED;\n        }}"
-        for index in range(len(outputs))
-    )
-    texts = "\n\n".join(arrays)
-    source = f"""/* {name}: golden vectors. Made by marram. Do not edit. */
-#include "{name}_self_test.h"
-
-#include <string.h>
-
-#if defined(__GNUC__)
-#define MARRAM_ALIGNED(n) __attribute__((aligned(n)))
-#else
-#define MARRAM_ALIGNED(n) _Alignas(n)
-#endif
-
-{texts}
-
-static int differ(const void *found, const void *expected, size_t size)
-{{
-    const uint8_t *const a = (const uint8_t *)found;
-    const uint8_t *const b = (const uint8_t *)expected;
-    for (size_t index = 0; index < size; index++) {{
-        if (a[index] != b[index]) {{
-            return 1;
-        }}
-    }}
-    return 0;
-}}
-
-marram_status {name}_self_test(void *arena, size_t arena_bytes)
-{{
-    if (arena == NULL) {{
-        return MARRAM_NULL_POINTER;
-    }}
-    if (arena_bytes < {upper}_ARENA_BYTES) {{
-        return MARRAM_ARENA_TOO_SMALL;
-    }}
-    for (size_t vector = 0; vector < {upper}_SELF_TEST_VECTORS; vector++) {{
-{filled}
-        const marram_status status = {name}_invoke(arena, arena_bytes);
-        if (status != MARRAM_OK) {{
-            return status;
-        }}
-{compared}
-    }}
-    return MARRAM_OK;
-}}
-"""
-    return {f"{name}_self_test.h": header, f"{name}_self_test.c": source}
+    words["arrays"] = "\n\n".join(arrays)
+    words["filled"] = "".join(Template(_FILLED).substitute(words, index=index) for index in range(len(inputs)))
+    words["compared"] = "".join(Template(_COMPARED).substitute(words, index=index) for index in range(len(outputs)))
+    return {
+        f"{name}_self_test.h": Template(_HEADER).substitute(words),
+        f"{name}_self_test.c": Template(_SOURCE).substitute(words),
+    }
 
 
 def _array(name: str, values: Array) -> str:
