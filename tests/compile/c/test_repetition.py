@@ -46,6 +46,12 @@ def test_longer_sequences_have_no_more_functions_and_no_more_constants(kind):
         assert sum(getattr(layer, role) for layer in long.layers) == sum(getattr(layer, role) for layer in short.layers)
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_steps_write_their_outputs_where_they_are_read(kind):
+    one = made(kind, 9, every=True)
+    assert "concat" not in [layer.operator for layer in one.layers]
+
+
 def test_layers_outside_of_loops_have_functions_of_their_own():
     one = made("lstm", 2)
     assert [layer.function for layer in one.layers] == [layer.name for layer in one.layers]
