@@ -7,6 +7,7 @@ each other; where nothing stands against it they are made in place, and so are s
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import msgspec
 import numpy as np
@@ -118,12 +119,28 @@ def _concat_views(graph: Graph, node: Node, op: Concat, views: dict[str, tuple[s
     sources = list(node.inputs)
     if not _outermost(output, op.axis) or len(set(sources)) != len(sources):
         return
-    if any(name in own or name in views for name in sources) or any(parent in sources for parent, _ in views.values()):
+    turned = _turned(graph, node, views, own)
+    others = {name: view for name, view in views.items() if name not in turned}
+    if any(name in own or name in others for name in sources) or any(parent in sources for parent, _ in others.values()):
         return
     offset = 0
     for name in sources:
         views[name] = (output.name, offset)
         offset += graph.tensors[name].size_bytes
+    views.update({source: (name, 0) for name, source in turned.items()})
+
+
+def _turned(graph: Graph, node: Node, views: dict[str, tuple[str, int]], own: set[str]) -> dict[str, str]:
+    """Inputs of a Concat that are a computed tensor in another shape, for the Concat alone; that tensor may be their view."""
+    found = {}
+    parents = Counter(parent for parent, _ in views.values())
+    for name in node.inputs:
+        source, offset = views.get(name, (name, 0))
+        same = source != name and not offset and graph.tensors[source].size == graph.tensors[name].size
+        free = parents[source] == 1 and source not in own and source not in views
+        if same and free and [other for other in graph.nodes if name in other.inputs] == [node]:
+            found[name] = source
+    return found
 
 
 def _part_views(graph: Graph, node: Node, views: dict[str, tuple[str, int]], own: set[str]) -> None:
