@@ -90,6 +90,7 @@ def calls_text(prefix: str, found: Layers, routines: tuple[Routine, ...], plan: 
     lines = [f"MARRAM_NOINLINE static void {prefix}_layers(uint8_t *arena)", "{"]
     if not plan.calls:
         lines.append("    (void)arena;")
+    offsets = [calls.offsets(call.task) for call in plan.calls]
     rolled: list[str] = []
     pasts, loops = dict(plan.rolled), {one.first: one for one in functions.repeated}
     index = 0
@@ -101,9 +102,9 @@ def calls_text(prefix: str, found: Layers, routines: tuple[Routine, ...], plan: 
             lines.append(f"    {name}(arena);")
             index = pasts[index]
         elif index in loops:
-            loop = _shortest(loops[index], plan, calls)
+            loop = _shortest(loops[index], offsets)
             lines += [f"    {calls.whole(call.task)}" for call in plan.calls[index : loop.first]]
-            lines += _loop_lines(loop, plan, calls)
+            lines += _loop_lines(loop, offsets, plan, calls)
             index = loop.past
         else:
             lines.append(f"    {calls.whole(task)}")
@@ -111,10 +112,10 @@ def calls_text(prefix: str, found: Layers, routines: tuple[Routine, ...], plan: 
     return "\n\n".join([*rolled, "\n".join([*lines, "}"])])
 
 
-def _columns(loop: Repetition, plan: MemoryPlan, calls: _Calls) -> list[list[tuple[int, ...]]]:
-    """For each call of a turn and each of its places the offsets turn by turn."""
-    tasks = [call.task for call in plan.calls[loop.first : loop.past]]
-    return [list(zip(*(calls.offsets(task) for task in tasks[at :: loop.period]), strict=True)) for at in range(loop.period)]
+def _columns(loop: Repetition, offsets: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
+    """For each call of a turn and each of its places the offsets turn by turn; ``offsets`` are those of all calls."""
+    turns = offsets[loop.first : loop.past]
+    return [list(zip(*turns[at :: loop.period], strict=True)) for at in range(loop.period)]
 
 
 def _even(column: tuple[int, ...]) -> bool:
@@ -122,18 +123,18 @@ def _even(column: tuple[int, ...]) -> bool:
     return len({after - before for before, after in pairwise(column)}) <= 1
 
 
-def _shortest(loop: Repetition, plan: MemoryPlan, calls: _Calls) -> Repetition:
+def _shortest(loop: Repetition, offsets: Sequence[tuple[int, ...]]) -> Repetition:
     """The part of a loop, with so many steps in one turn, whose text and table are smallest; what is left over are plain calls.
 
     Places are even but for the first and last steps, where other values live; they may alternate between steps.
     """
     best, least = loop, 10**9
-    for joined, skipped, left in product(range(1, min(loop.turns // 2, _MOST_JOINED) + 1), (0, 1, 2), (0, 1, 2)):
+    for joined, skipped, left in product(range(1, min(loop.turns // 2, _MOST_JOINED) + 1), range(4), range(4)):
         turns = (loop.turns - skipped - left) // joined
         if turns < 2:
             continue
         trial = Repetition(first=loop.first + skipped * loop.period, period=loop.period * joined, turns=turns)
-        uneven = {column for each in _columns(trial, plan, calls) for column in each if not _even(column)}
+        uneven = {column for each in _columns(trial, offsets) for column in each if not _even(column)}
         texts = trial.period + (loop.turns - turns * joined) * loop.period
         size = texts * _CALL_BYTES + len(uneven) * (2 * turns + 4)
         if size < least:
@@ -141,9 +142,9 @@ def _shortest(loop: Repetition, plan: MemoryPlan, calls: _Calls) -> Repetition:
     return best
 
 
-def _loop_lines(loop: Repetition, plan: MemoryPlan, calls: _Calls) -> list[str]:
+def _loop_lines(loop: Repetition, offsets: Sequence[tuple[int, ...]], plan: MemoryPlan, calls: _Calls) -> list[str]:
     """A for statement; places that change unevenly from turn to turn stand in a table."""
-    columns = _columns(loop, plan, calls)
+    columns = _columns(loop, offsets)
     uneven = list(dict.fromkeys(column for each in columns for column in each if not _even(column)))
     lines = [f"    for (size_t turn = 0; turn < {loop.turns}u; turn++) {{"]
     if uneven:
@@ -157,8 +158,8 @@ def _loop_lines(loop: Repetition, plan: MemoryPlan, calls: _Calls) -> list[str]:
         step = column[1] - column[0]
         return f"({column[0]}u {'+' if step > 0 else '-'} turn * {abs(step)}u)" if step else f"{column[0]}"
 
-    for call, offsets in zip(plan.calls[loop.first :], columns, strict=False):
-        lines.append(f"        {calls.whole(call.task, [expression(column) for column in offsets])}")
+    for call, places in zip(plan.calls[loop.first :], columns, strict=False):
+        lines.append(f"        {calls.whole(call.task, [expression(column) for column in places])}")
     return [*lines, "    }"]
 
 

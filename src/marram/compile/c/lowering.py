@@ -5,6 +5,7 @@
 - What is computed from constants alone becomes a constant.
 - A Pad of zeros before a window operator becomes its padding.
 - A window over an image of one row becomes a window of one row (``flat_windows.py``).
+- A Dense whose rows are then split apart is made part by part, when it is read (``late_rows.py``).
 - Nodes that nobody needs go.
 """
 
@@ -14,6 +15,7 @@ import msgspec
 
 from marram.compile.c.flat_windows import with_flat_windows
 from marram.compile.c.islands import without_islands
+from marram.compile.c.late_rows import with_late_rows
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph, Node, consumers, with_nodes
 from marram.core.operators import Conv2D, DepthwiseConv2D, Dequantise, Gru, Lstm, Pad, Quantise, operator_name
@@ -29,7 +31,7 @@ def lower(graph: Graph) -> Graph:
     """
     work = _without_constants(without_islands(_without_borders(graph)))
     work = _without_pads(_without_dead(work))
-    work = with_flat_windows(work)
+    work = with_late_rows(with_flat_windows(work))
     _need_work(work)
     for node in work.nodes:
         for name in (*node.inputs, *node.outputs):
