@@ -14,6 +14,8 @@ _STEP = 0.98
 """From one point of the front to the next, memory shrinks at least by this factor: finer ones are not worth the search."""
 NO_LIMIT = 1 << 62
 _ATTEMPTS = 4
+WORTH = 0.01
+"""The share of instructions that a smaller arena may cost where nobody has set a limit."""
 
 
 def plan_memory(problem: Problem, *, budget_bytes: int | None = None) -> MemoryPlan:
@@ -22,14 +24,15 @@ def plan_memory(problem: Problem, *, budget_bytes: int | None = None) -> MemoryP
     Args:
         problem: tasks and values.
         budget_bytes: what the arena may hold. None asks for the cheapest plan that is not larger than the largest set of
-            values that live at once, scratch included, and for the fastest plan where there is none.
+            values that live at once, scratch included (the fastest plan where there is none), and then for the smallest that
+            is estimated to cost at most ``WORTH`` more instructions than that one.
     """
     lives = lives_of(problem)
     units = Units(problem, lives)
     plans = _front(problem, lives, units)
     fastest = plans[0]
     if budget_bytes is None:
-        chosen = _by_default(problem, lives, units, plans)
+        chosen = _smaller_for_little(problem, lives, plans, _by_default(problem, lives, units, plans))
     else:
         chosen = _fitting(problem, lives, units, plans, budget_bytes)
     if chosen.units is fastest.units:
@@ -50,6 +53,16 @@ def _by_default(problem: Problem, lives: Lives, units: Units, plans: list[Placed
         return fastest
     within = _fitting(problem, lives, units, plans, natural)
     return within if within.bytes <= natural else fastest
+
+
+def _smaller_for_little(problem: Problem, lives: Lives, plans: list[Placed], chosen: Placed) -> Placed:
+    """The smallest plan that costs hardly more instructions than the chosen one."""
+    limit = chosen.instructions * (1 + WORTH)
+    smallest = min((plan for plan in plans if plan.instructions <= limit), key=lambda plan: plan.bytes, default=chosen)
+    if smallest.bytes >= chosen.bytes:
+        return chosen
+    again = placed(problem, lives, smallest.units, search=True)
+    return again if again.bytes < chosen.bytes else chosen
 
 
 def _extra(plan: Placed, fastest: Placed) -> float:
