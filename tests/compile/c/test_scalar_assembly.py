@@ -19,7 +19,7 @@ from marram.core.graph import Array, Graph
 from marram.measure.emulator.emulation import EmulatedSession
 
 CORES = {"cortex-m0": "armv6m", "cortex-m3": "armv7m"}
-KERNELS = ("conv2d(&", "conv2d_flat(&", "dense(&", "depthwise(&")
+KERNELS = ("conv2d(&", "conv2d_flat(&", "dense(&", "columns_")
 
 
 def answers(made: Generated, core: str, inputs: tuple[Array, ...], folder: Path) -> list[Array]:

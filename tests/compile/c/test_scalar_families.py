@@ -102,7 +102,7 @@ def check(made: Sequence[Generated], folder: Path) -> None:
 def test_chains(family: str, tmp_path: Path) -> None:
     made = made_all_ways(drawn(chains(), 12, start=22), family)
     text = "\n".join(one.files[f"{one.name}.c"] for one in made)
-    depthwise = "depthwise_conv2d(&" if family == "portable" else "depthwise(&"
+    depthwise = "depthwise_conv2d(&" if family == "portable" else "columns_"
     assert all(f"marram_{family}_{kernel}" in text for kernel in (*KERNELS, depthwise))
     assert any(slot.kind == "ring" for one in made for slot in one.plan.slots)
     check(made, tmp_path)

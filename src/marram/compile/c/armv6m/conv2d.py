@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from marram.compile.c.armv6m.records import records
-from marram.compile.c.armv7m.records import require_bytes
 from marram.compile.c.place import Place, Routine
 from marram.compile.c.portable.blocks import BlockKernel, block_convolution
 from marram.compile.c.requantisation import requantisation
+from marram.compile.c.scalar.records import require_bytes
 from marram.core.operators import Conv2D
 
 _KERNEL = BlockKernel(include="armv6m/conv2d.h", function="marram_armv6m_conv2d", pixels=4, channels=1, cost=(3.6, 35.0))

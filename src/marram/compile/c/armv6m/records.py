@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from marram.compile.c.armv7m.records import records as armv7m_records
 from marram.compile.c.requantisation import Requantisation
+from marram.compile.c.scalar.records import records as wide_records
 from marram.core.graph import Array
 from marram.model.reference.site import Site
 
 
 def records(site: Site, by: Requantisation) -> tuple[Array, Array]:
-    """Biases (O,) and records (O, 4), int32 values in int64: those of Armv7-M with the multiplier in two halves.
+    """Biases (O,) and records (O, 4), int32 values in int64: those of ``scalar`` with the multiplier in two halves.
 
     Raises:
         UserError: as there, and where an accumulator can reach 2**29.
     """
-    bias, wide = armv7m_records(site, by)
+    bias, wide = wide_records(site, by)
     half, multiplier, right = wide.T
     reach = by.reach - np.abs(by.bias) + np.abs(bias)
     if (reach >= 2**29).any():

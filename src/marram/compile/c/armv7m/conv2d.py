@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from marram.compile.c.armv7m.records import grouped, records, require_bytes
 from marram.compile.c.place import Place, Routine
 from marram.compile.c.portable.blocks import BlockKernel, block_convolution
 from marram.compile.c.requantisation import requantisation
+from marram.compile.c.scalar.records import grouped, records, require_bytes
 from marram.core.operators import Conv2D
 
 _KERNEL = BlockKernel(include="armv7m/conv2d.h", function="marram_armv7m_conv2d", pixels=2, channels=4, cost=(1.8, 11.0))

@@ -1,20 +1,14 @@
 #ifndef MARRAM_ARMV6M_DENSE_H
 #define MARRAM_ARMV6M_DENSE_H
 #include "armv6m/products.h"
-#include "portable/blocks.h"
+#include "scalar/dense.h"
 
 /* A fully connected layer, four channels at a time. weights: (O rounded up to four, depth) int8. channels: for each four, four
  * biases and four records of four (see armv6m/requantise.h). */
-typedef struct {
-    int depth, groups;
-    const int8_t *weights;
-    const int32_t *channels;
-} marram_armv6m_dense_part;
-
 #if defined(MARRAM_ARMV6M)
 /* On the stack: x, y, depth, entry, channels, their end, weights. */
 MARRAM_OPAQUE __attribute__((naked)) static void
-marram_armv6m_rows(const int8_t *x MARRAM_UNUSED, int8_t *y MARRAM_UNUSED, const marram_armv6m_dense_part *part MARRAM_UNUSED)
+marram_armv6m_dense_fours(const int8_t *x MARRAM_UNUSED, int8_t *y MARRAM_UNUSED, const marram_dense_part *part MARRAM_UNUSED)
 {
     __asm__ volatile(".syntax unified\n"
                      MARRAM_ARMV6M_PUSH
@@ -70,7 +64,7 @@ marram_armv6m_rows(const int8_t *x MARRAM_UNUSED, int8_t *y MARRAM_UNUSED, const
                      MARRAM_ARMV6M_POP);
 }
 #else
-static void marram_armv6m_rows(const int8_t *x, int8_t *y, const marram_armv6m_dense_part *part)
+static void marram_armv6m_dense_fours(const int8_t *x, int8_t *y, const marram_dense_part *part)
 {
     for (int o = 0; o < 4 * part->groups; o++) {
         const int32_t *group = part->channels + 20 * (o / 4);
@@ -83,23 +77,9 @@ static void marram_armv6m_rows(const int8_t *x, int8_t *y, const marram_armv6m_d
 }
 #endif
 
-/* `full` groups of four, and where outputs are left over another group, `rest`. */
-MARRAM_NOINLINE static void marram_armv6m_dense(const marram_armv6m_dense_part *full, const marram_armv6m_dense_part *rest,
-                                                const int8_t *x, int8_t *y, int rows, int outputs, int low, int high)
+MARRAM_NOINLINE static void marram_armv6m_dense(const marram_dense_part *full, const marram_dense_part *rest, const int8_t *x,
+                                                int8_t *y, int rows, int outputs, int low, int high)
 {
-    const int left = outputs & 3;
-    for (; rows > 0; rows--, x += full->depth, y += outputs) {
-        if (full->groups > 0) {
-            marram_armv6m_rows(x, y, full);
-        }
-        if (left > 0) {
-            int8_t last[4];
-            marram_armv6m_rows(x, last, rest);
-            marram_deliver(last, y + (outputs - left), left, 0, 0, 0);
-        }
-        if (low > -128 || high < 127) {
-            marram_deliver(y, y, outputs, 1, low, high);
-        }
-    }
+    marram_dense_run(full, rest, x, y, rows, outputs, low, high, 4, marram_armv6m_dense_fours);
 }
 #endif

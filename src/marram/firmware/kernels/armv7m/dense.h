@@ -1,21 +1,15 @@
 #ifndef MARRAM_ARMV7M_DENSE_H
 #define MARRAM_ARMV7M_DENSE_H
 #include "armv7m/requantise.h"
-#include "portable/blocks.h"
+#include "scalar/dense.h"
 
 /* A fully connected layer, eight channels at a time. weights: (O / 8, depth, 8) int8. channels: for each eight, eight biases
  * and eight records of three (see armv7m/requantise.h). */
-typedef struct {
-    int depth, groups;
-    const int8_t *weights;
-    const int32_t *channels;
-} marram_armv7m_dense_part;
-
 #if defined(MARRAM_ARMV7M)
 /* r4 to r11 are the sums. Unrolled by eight and entered where what is left divides by eight; every step is 68 bytes. On the
  * stack: x, y, bytes of weights of a group, entry, channels, their end. */
 MARRAM_OPAQUE __attribute__((naked)) static void
-marram_armv7m_eights(const int8_t *x MARRAM_UNUSED, int8_t *y MARRAM_UNUSED, const marram_armv7m_dense_part *part MARRAM_UNUSED)
+marram_armv7m_dense_eights(const int8_t *x MARRAM_UNUSED, int8_t *y MARRAM_UNUSED, const marram_dense_part *part MARRAM_UNUSED)
 {
     __asm__ volatile(".syntax unified\n"
                      "    push {r4-r11, lr}\n"
@@ -72,7 +66,7 @@ marram_armv7m_eights(const int8_t *x MARRAM_UNUSED, int8_t *y MARRAM_UNUSED, con
                      "    pop {r4-r11, pc}\n");
 }
 #else
-static void marram_armv7m_eights(const int8_t *x, int8_t *y, const marram_armv7m_dense_part *part)
+static void marram_armv7m_dense_eights(const int8_t *x, int8_t *y, const marram_dense_part *part)
 {
     const int8_t *k = part->weights;
     const int32_t *channels = part->channels;
@@ -93,25 +87,9 @@ static void marram_armv7m_eights(const int8_t *x, int8_t *y, const marram_armv7m
 }
 #endif
 
-/* `full` groups of eight, and where outputs are left over another group, `rest`. */
-MARRAM_NOINLINE static void marram_armv7m_dense(const marram_armv7m_dense_part *full,
-                                                                        const marram_armv7m_dense_part *rest,
-                                                                        const int8_t *x, int8_t *y, int rows, int outputs,
-                                                                        int low, int high)
+MARRAM_NOINLINE static void marram_armv7m_dense(const marram_dense_part *full, const marram_dense_part *rest, const int8_t *x,
+                                                int8_t *y, int rows, int outputs, int low, int high)
 {
-    const int left = outputs & 7;
-    for (; rows > 0; rows--, x += full->depth, y += outputs) {
-        if (full->groups > 0) {
-            marram_armv7m_eights(x, y, full);
-        }
-        if (left > 0) {
-            int8_t last[8];
-            marram_armv7m_eights(x, last, rest);
-            marram_deliver(last, y + (outputs - left), left, 0, 0, 0);
-        }
-        if (low > -128 || high < 127) {
-            marram_deliver(y, y, outputs, 1, low, high);
-        }
-    }
+    marram_dense_run(full, rest, x, y, rows, outputs, low, high, 8, marram_armv7m_dense_eights);
 }
 #endif

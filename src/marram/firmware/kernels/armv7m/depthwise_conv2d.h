@@ -1,7 +1,7 @@
 #ifndef MARRAM_ARMV7M_DEPTHWISE_CONV2D_H
 #define MARRAM_ARMV7M_DEPTHWISE_CONV2D_H
 #include "armv7m/requantise.h"
-#include "portable/bands.h"
+#include "scalar/depthwise_conv2d.h"
 
 /* Depthwise convolution, one to six columns at a time: each byte of the band is read once for the up to three sums that need
  * it. A channel's record is its bias and the three of armv7m/requantise.h. */
@@ -85,36 +85,7 @@
                          "    .noaltmacro\n");                                                                         \
     }
 #else
-MARRAM_INLINE void marram_armv7m_columns(const int8_t *weights, const int8_t *band, const int32_t *channel,
-                                         const marram_strip *strip, int wide, int stride)
-{
-    for (int8_t *y = strip->y; y != strip->y_end; y += strip->y_row, band += strip->pitch * stride) {
-        int8_t results[6];
-        for (int p = 0; p < wide; p++) {
-            int32_t sum = channel[0];
-            for (int i = 0; i < 9; i++) {
-                sum += band[i / 3 * strip->pitch + p * stride + i % 3] * weights[i];
-            }
-            results[p] = marram_armv7m_requantise(sum, channel + 1);
-        }
-        for (int p = 0; p < wide; p++) {
-            y[p * strip->y_step] = results[p];
-        }
-    }
-}
-
 #define MARRAM_ARMV7M_DEPTHWISE(WIDE, STRIDE)                                                                          \
-    static inline void marram_armv7m_columns_##WIDE##_##STRIDE(const int8_t *weights, const int8_t *band,              \
-                                                               const int32_t *channel, const marram_strip *strip)      \
-    {                                                                                                                  \
-        marram_armv7m_columns(weights, band, channel, strip, WIDE, STRIDE);                                            \
-    }
+    MARRAM_COLUMNS_PLAIN(marram_armv7m_columns_##WIDE##_##STRIDE, WIDE, STRIDE, marram_armv7m_requantise)
 #endif
-
-MARRAM_NOINLINE static void marram_armv7m_depthwise(const marram_bands *b, const int8_t *x,
-                                                                            int8_t *y, int row_begin, int row_end,
-                                                                            void *scratch, marram_columns columns)
-{
-    marram_bands_run(b, x, y, row_begin, row_end, scratch, columns);
-}
 #endif

@@ -1,17 +1,22 @@
-"""Depthwise convolution of three by three, channel by channel through a band in scratch: shared by the scalar families.
+"""Depthwise convolution of three by three, channel by channel through a band in scratch.
 
-The C is ``kernels/portable/bands.h``. A family gives its columns function and the records of its channels.
+The C is ``kernels/scalar/depthwise_conv2d.h``. A family gives its columns functions and the records of its channels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
+import numpy as np
 
 from marram.compile.c.geometry import Geometry, geometry
 from marram.compile.c.place import ConstantArray, Place, Routine, Traversal
-from marram.compile.c.requantisation import Requantisation
+from marram.compile.c.requantisation import Requantisation, requantisation
+from marram.compile.c.scalar.records import require_bytes
 from marram.core.graph import Array
 from marram.core.operators import DepthwiseConv2D
+from marram.model.reference.site import Site
 
 BAND_BYTES = 512
 """A band is as tall as fits into this: taller ones save little."""
@@ -20,26 +25,20 @@ LEAN_BAND_BYTES = 192
 
 
 class BandKernel(msgspec.Struct, frozen=True, kw_only=True):
-    """A family's depthwise convolution: ``driver(&layer, x, y, row_begin, row_end, scratch, columns)``.
+    """A family's depthwise convolution: ``MARRAM_<FAMILY>_DEPTHWISE`` of its header defines a columns function.
 
     Args:
-        include: the header of driver and columns functions.
-        driver: the function's name.
-        columns: the name of the columns function.
-        definition: what defines it: it is made for a width and a stride.
-        wide: columns at a time.
+        family: its name.
+        records: biases (C,) and records (C, n) of the channels, from a site and its requantisation.
         cost: estimated instructions for each MAC.
     """
 
-    include: str
-    driver: str
-    columns: str
-    definition: str
-    wide: int
+    family: str
+    records: Callable[[Site, Requantisation], tuple[Array, Array]]
     cost: float
 
 
-def band_sizes(place: Place) -> Geometry:
+def _sizes(place: Place) -> Geometry:
     """The sizes of a layer that goes through bands.
 
     Raises:
@@ -59,14 +58,21 @@ def band_sizes(place: Place) -> Geometry:
     return sizes
 
 
-def best_width(width: int, most: int) -> int:
+def _width(width: int, most: int) -> int:
     """Columns at a time for rows of ``width``: the fewest instructions over the row, the last columns partly made twice."""
     return min(range(1, min(width, most) + 1), key=lambda wide: (-(-width // wide) * (32 + 19 * wide), wide))
 
 
-def band_depthwise(place: Place, sizes: Geometry, by: Requantisation, records: Array, kernel: BandKernel) -> Routine:
-    """The routine. ``records`` is int32 (C, n): what the columns function reads of a channel."""
+def depthwise_in_bands(place: Place, kernel: BandKernel) -> Routine:
+    """int8 depthwise convolution, 3 x 3, stride 1 or 2, right shifts only, by the columns function of a family."""
     site = place.site
+    require_bytes(place)
+    sizes = _sizes(place)
+    by = requantisation(site, site.op(DepthwiseConv2D).activation, channel_axis=3)
+    bias, of_channels = kernel.records(site, by)
+    records = np.concatenate([bias[:, None], of_channels], axis=1)
+    wide = _width(sizes.out_width, 6)
+    columns = f"marram_{kernel.family}_columns_{wide}_{sizes.stride_x}"
     weights = site.constant(1).reshape(9, -1).T
     pitch = (sizes.out_width - 1) * sizes.stride_x + 3
     same = sizes.stride_y == 1 and (sizes.in_height, sizes.in_width) == (sizes.out_height, sizes.out_width)
@@ -79,7 +85,7 @@ def band_depthwise(place: Place, sizes: Geometry, by: Requantisation, records: A
     numbers = (
         records.shape[1],
         pitch,
-        kernel.wide,
+        wide,
         tall,
         int(by_rows),
         site.zero_point(site.input(0)),
@@ -91,16 +97,16 @@ def band_depthwise(place: Place, sizes: Geometry, by: Requantisation, records: A
     layer = f"static const marram_bands layer = {{{sizes.fields}, {fields}}};"
     staged = sizes.out_width * sizes.out_channels if by_rows else 0
     again = (3 - sizes.stride_y) * pitch * 4.0  # rows that two strips share are copied, or gathered once more
-    calls = 80.0 + 45.0 * -(-sizes.out_width // kernel.wide)
+    calls = 80.0 + 45.0 * -(-sizes.out_width // wide)
     strips = -(-sizes.out_height // tall) * sizes.out_channels * (calls + (again if tall < sizes.out_height else 0.0))
     return Routine(
-        includes=(kernel.include,),
-        body=f"{layer}\n{kernel.driver}(&layer, x0, y0, row_begin, row_end, scratch, {kernel.columns});",
+        includes=(f"{kernel.family}/depthwise_conv2d.h",),
+        body=f"{layer}\nmarram_bands_run(&layer, x0, y0, row_begin, row_end, scratch, {columns});",
         constants=(
             ConstantArray(name="weights", c_type="int8_t", values=weights.ravel()),
             ConstantArray(name="channels", c_type="int32_t", values=records.ravel()),
         ),
-        shared=(_once(kernel),),
+        shared=(_once(columns, f"MARRAM_{kernel.family.upper()}_DEPTHWISE({wide}, {sizes.stride_x})"),),
         scratch_bytes=staged + band,
         windows=(sizes.rows,),
         columns=(sizes.columns,),
@@ -110,7 +116,7 @@ def band_depthwise(place: Place, sizes: Geometry, by: Requantisation, records: A
     )
 
 
-def _once(kernel: BandKernel) -> str:
+def _once(function: str, definition: str) -> str:
     """The definition behind a guard: several models may be compiled as one file."""
-    guard = kernel.columns.upper()
-    return f"#ifndef {guard}\n#define {guard}\n{kernel.definition}\n#endif"
+    guard = function.upper()
+    return f"#ifndef {guard}\n#define {guard}\n{definition}\n#endif"

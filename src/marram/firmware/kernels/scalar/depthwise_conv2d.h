@@ -1,5 +1,5 @@
-#ifndef MARRAM_PORTABLE_BANDS_H
-#define MARRAM_PORTABLE_BANDS_H
+#ifndef MARRAM_SCALAR_DEPTHWISE_CONV2D_H
+#define MARRAM_SCALAR_DEPTHWISE_CONV2D_H
 #include "portable/blocks.h"
 
 /* Depthwise convolution by a kernel of three by three, one channel at a time: some rows of the channel are gathered into a
@@ -76,8 +76,8 @@ MARRAM_INLINE void marram_band_run(const marram_bands *b, const int8_t *x, int8_
 /* Rows [row_begin, row_end) of the output. scratch: a band of pitch * ((tall - 1) * stride + 3) bytes; by rows a row of the
  * output before it. By rows, a row is read before it is written; else channels are independent of each other, and a
  * channel's row is read before the output's row at the same place is written. */
-MARRAM_INLINE void marram_bands_run(const marram_bands *b, const int8_t *x, int8_t *y, int row_begin, int row_end,
-                                    void *scratch, marram_columns columns)
+MARRAM_NOINLINE static void marram_bands_run(const marram_bands *b, const int8_t *x, int8_t *y, int row_begin, int row_end,
+                                             void *scratch, marram_columns columns)
 {
     const int row_bytes = b->w.out_width * b->w.out_channels;
     int slot = (row_begin * b->w.stride_y - b->w.pad_top) % b->w.in_rows;
@@ -120,4 +120,32 @@ MARRAM_INLINE void marram_bands_run(const marram_bands *b, const int8_t *x, int8
         marram_deliver(first, first, (row_end - row_begin) * row_bytes, 1, b->low, b->high);
     }
 }
+
+/* The columns function in plain C. requantise: the family's, with the record that follows the channel's bias. */
+typedef int8_t (*marram_requantise)(int32_t a, const int32_t *record);
+
+MARRAM_INLINE void marram_columns_plain(const int8_t *weights, const int8_t *band, const int32_t *channel,
+                                        const marram_strip *strip, int wide, int stride, marram_requantise requantise)
+{
+    for (int8_t *y = strip->y; y != strip->y_end; y += strip->y_row, band += strip->pitch * stride) {
+        int8_t results[6];
+        for (int p = 0; p < wide; p++) {
+            int32_t sum = channel[0];
+            for (int i = 0; i < 9; i++) {
+                sum += band[i / 3 * strip->pitch + p * stride + i % 3] * weights[i];
+            }
+            results[p] = requantise(sum, channel + 1);
+        }
+        for (int p = 0; p < wide; p++) {
+            y[p * strip->y_step] = results[p];
+        }
+    }
+}
+
+#define MARRAM_COLUMNS_PLAIN(FUNCTION, WIDE, STRIDE, REQUANTISE)                                                       \
+    static inline void FUNCTION(const int8_t *weights, const int8_t *band, const int32_t *channel,                     \
+                                const marram_strip *strip)                                                             \
+    {                                                                                                                  \
+        marram_columns_plain(weights, band, channel, strip, WIDE, STRIDE, REQUANTISE);                                 \
+    }
 #endif

@@ -1,4 +1,4 @@
-"""Channel records of the Armv7-M kernels: ``half, multiplier, right`` as ``kernels/armv7m/requantise.h`` has it."""
+"""Channel records of the scalar kernels: ``half, multiplier, right`` as ``kernels/armv7m/requantise.h`` has it."""
 
 from __future__ import annotations
 
