@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from marram.compile.c.place import Maker
-from marram.compile.c.portable.average_pool2d import average_pool2d
 from marram.compile.c.portable.broadcast import add, mul, sub
 from marram.compile.c.portable.conv2d import conv2d
 from marram.compile.c.portable.dense import dense
 from marram.compile.c.portable.depthwise_conv2d import depthwise_conv2d
 from marram.compile.c.portable.dtypes import by_dtype, by_weights
-from marram.compile.c.portable.int16.average_pool2d import average_pool2d as average_pool2d_16
 from marram.compile.c.portable.int16.conv2d import conv2d as conv2d_16
 from marram.compile.c.portable.int16.dense import dense as dense_16
 from marram.compile.c.portable.int16.depthwise_conv2d import depthwise_conv2d as depthwise_conv2d_16
@@ -17,12 +15,12 @@ from marram.compile.c.portable.int16.quantise import quantise as quantise_16
 from marram.compile.c.portable.int16.transpose_conv2d import transpose_conv2d as transpose_conv2d_16
 from marram.compile.c.portable.layer_norm import layer_norm
 from marram.compile.c.portable.matmul import matmul
-from marram.compile.c.portable.max_pool2d import max_pool2d
 from marram.compile.c.portable.movement import concat, reshape, split, strided_slice, transpose
 from marram.compile.c.portable.packed.conv2d import conv2d as conv2d_packed
 from marram.compile.c.portable.packed.dense import dense as dense_packed
 from marram.compile.c.portable.packed.depthwise_conv2d import depthwise_conv2d as depthwise_conv2d_packed
 from marram.compile.c.portable.pad import pad
+from marram.compile.c.portable.pool2d import average_pool2d, max_pool2d
 from marram.compile.c.portable.reduction import mean, total
 from marram.compile.c.portable.resize import resize
 from marram.compile.c.portable.softmax import softmax
@@ -50,7 +48,7 @@ MAKERS: dict[type, Maker] = {
     ops.Sum: total,
     ops.Resize: resize,
     ops.LayerNorm: layer_norm,
-    ops.AveragePool2D: by_dtype(average_pool2d, average_pool2d_16),
+    ops.AveragePool2D: average_pool2d,
     ops.Relu: table,
     ops.Relu6: table,
     ops.LeakyRelu: table,
