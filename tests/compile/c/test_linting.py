@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.compile.c.linting import findings
+from tests.compile.c.linting import findings, shortened
 from tests.compile.c.test_hosting import padded_row
 from tests.compile.c.test_random_graphs import IMAGES, drawn
 from tests.model.graphs import integer_graphs
@@ -28,3 +28,11 @@ def test_a_fault_is_found(tmp_path: Path) -> None:
     found = findings(faulty, tmp_path)
     assert any(line.startswith("clang-tidy") for line in found)
     assert any(line.startswith("cppcheck") for line in found)
+
+
+def test_only_values_of_long_constants_are_left_out() -> None:
+    values = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10,\n    11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
+    long = f"static const int8_t net_weights[20] = {{\n    {values}\n}};"
+    short = "static const int8_t net_weights[3] = {\n    1, 2, 3\n};"
+    cut = "static const int8_t net_weights[20] = {\n    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16\n};"
+    assert shortened(f"{short}\nint x;\n{long}\n") == f"{short}\nint x;\n{cut}\n"

@@ -14,7 +14,9 @@ from tests.compile.c.zoo_models import NAMES, integer_model
 from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import Generated, generate
 from marram.core.operators import Dequantise, LayerNorm
+from marram.model import load
 
+PUBLISHED = {"ad": "ad01_int8", "kws": "kws_ref_model", "vww": "vww_96_int8", "ic": "pretrainedResnet_quant"}
 HOST = ("-O3", "-march=native")
 
 
@@ -58,3 +60,14 @@ def test_many_vectors(name: str, family: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_lint(name: str, family: str, tmp_path: Path) -> None:
     assert findings(made_of(name, family), tmp_path) == []
+
+
+@pytest.mark.soak
+@pytest.mark.shared_data
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_lint_of_the_published_models(name: str, family: str, shared_data: Path | None, tmp_path: Path) -> None:
+    path = shared_data and shared_data / "mlperf_tiny" / f"{PUBLISHED[name]}.tflite"
+    if path is None or not path.is_file():
+        return
+    assert findings(generate(load(path), FAMILIES[family], name=name), tmp_path) == []
