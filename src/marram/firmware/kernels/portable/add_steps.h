@@ -5,7 +5,7 @@
 /* a + sign * b as in add.h, where an operand may stand still (step 0). int16 has room for 15 more bits.
  * y[] and not *y: a macro's argument with a star behind it reads as a product that wants parentheses. */
 #define MARRAM_PORTABLE_ADD_STEPS(name, type, bits)                                                                         \
-    MARRAM_INLINE void name(const type *a, int step_a, const type *b, int step_b, type y[], int size, int sign, int zero_a,  \
+    MARRAM_INLINE void name(const type *a, int step_a, const type *b, int step_b, type y[], int size, int sign, int zero_a, \
                             int32_t multiplier_a, int shift_a, int zero_b, int32_t multiplier_b, int shift_b, int zero_out, \
                             int32_t multiplier_out, int shift_out, int low, int high)                                       \
     {                                                                                                                       \
