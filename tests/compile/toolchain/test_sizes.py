@@ -58,7 +58,7 @@ def test_odd_sizes_and_alignments_are_forecast_as_well(core, tmp_path):
 def test_the_small_board_is_taken_while_it_is_large_enough(tmp_path):
     small, large = boards_of("cortex-m0")
     assert compile_for(plain(), "cortex-m0", tmp_path / "a").board == small
-    grown = compile_for(plain(48), "cortex-m0", tmp_path / "b")
+    grown = compile_for(plain(96), "cortex-m0", tmp_path / "b")
     assert grown.board == large
     assert not fits(msgspec.structs.replace(grown, board=small))
 

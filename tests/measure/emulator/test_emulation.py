@@ -94,7 +94,7 @@ def test_a_lockup_is_told_in_the_emulator_s_words(tmp_path, vectors):
 
 def test_code_for_the_smallest_core_may_not_read_unaligned_words(tmp_path, vectors):
     statements = "    volatile unsigned *word = (volatile unsigned *)((unsigned char *)arena + 1);\n    *word = 1u;"
-    large = compile_for(spoilt(plain(48), statements), "cortex-m0", tmp_path)
+    large = compile_for(spoilt(plain(96), statements), "cortex-m0", tmp_path)
     assert large.board.name == "mps2-an385-armv6m", "a core that could do it"
     x = np.zeros(large.generated.graph.input_tensors[0].shape, np.int8)
     with EmulatedSession(large) as session, pytest.raises(DeviceError, match="marram: fault"):
