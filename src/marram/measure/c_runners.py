@@ -53,7 +53,7 @@ class NativeRunner:
         try:
             generated = generated_of(program)
             return _Kept(NativeSession(generated, build_library(generated, Path(folder.name), compiler=self._compiler)), folder)
-        except BaseException:
+        except BaseException:  # whatever ended it, Ctrl-C too, the files go; it is raised on
             folder.cleanup()
             raise
 
@@ -84,7 +84,7 @@ class EmulatedRunner:
         try:
             compiled = compile_for(generated_of(program), self._core, Path(folder.name))
             return _Kept(EmulatedSession(compiled, time_limit_s=self._time_limit_s), folder)
-        except BaseException:
+        except BaseException:  # whatever ended it, Ctrl-C too, the files go; it is raised on
             folder.cleanup()
             raise
 
