@@ -25,27 +25,40 @@ _MOST_JOINED = 4
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
-    """Where values and scratch stand in the arena, in bytes from its beginning."""
+    """Where values and scratch stand in the arena, in bytes from its beginning.
+
+    ``states`` are the values that are kept between runs: they stand in a block of their own, at so many bytes.
+    """
 
     found: Layers
     values: dict[str, Slot]
     scratch: dict[str, Slot]
+    states: dict[str, int]
 
     def of(self, name: str) -> int:
         """The offset of a value, through the values that it is inside of."""
+        root, offset = self._root(name)
+        return (self.states[root] if root in self.states else self.values[root].offset_bytes) + offset
+
+    def base(self, name: str) -> str:
+        """The C name of what a value's offset counts from."""
+        return "state" if self._root(name)[0] in self.states else "arena"
+
+    def _root(self, name: str) -> tuple[str, int]:
         value, offset = self.found.values[name], 0
         while value.inside is not None:
             offset += value.inside_offset
             value = self.found.values[value.inside]
-        return self.values[value.name].offset_bytes + offset
+        return value.name, offset
 
 
-def places_of(found: Layers, plan: MemoryPlan) -> Places:
-    """The places of a plan."""
+def places_of(found: Layers, plan: MemoryPlan, states: dict[str, int] | None = None) -> Places:
+    """The places of a plan; ``states`` as ``Places`` has them."""
     return Places(
         found=found,
         values={slot.name: slot for slot in plan.slots if slot.kind != "scratch"},
         scratch={slot.name: slot for slot in plan.slots if slot.kind == "scratch"},
+        states=states or {},
     )
 
 
@@ -64,6 +77,17 @@ class _Calls(msgspec.Struct, frozen=True, kw_only=True):
         values = tuple(self.places.of(name) for name in (*layer.inputs, *layer.outputs))
         return (*values, self.places.scratch[layer.name].offset_bytes) if self.routines[task].scratch_bytes else values
 
+    def bases(self, task: int) -> tuple[str, ...]:
+        """What these offsets count from."""
+        layer = self.found.layers[task]
+        values = tuple(self.places.base(name) for name in (*layer.inputs, *layer.outputs))
+        return (*values, "arena") if self.routines[task].scratch_bytes else values
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """The pointers that functions of calls are given."""
+        return ("arena", "state") if self.places.states else ("arena",)
+
     def whole(self, task: int, offsets: Sequence[object] = ()) -> str:
         """One call for all rows; a view in another shape has other rows."""
         return self.text(task, ("0", str(rows_of(self.found.layers[task].site.output.shape)[0])), offsets)
@@ -73,33 +97,41 @@ class _Calls(msgspec.Struct, frozen=True, kw_only=True):
         layer, answer = self.found.layers[task], self.routines[task]
         types = [f"const {c_type(tensor)} *)(const" for tensor in sources_of(layer)]
         types += [f"{c_type(tensor)} *)(" for tensor in layer.site.outputs]
-        given = [str(offset) for offset in offsets or self.offsets(task)]
+        given = [f"{base} + {offset}" for base, offset in zip(self.bases(task), offsets or self.offsets(task), strict=True)]
         arguments = [
-            f"({head}{' ' if head.endswith('const') else ''}void *)(arena + {offset})"
-            for head, offset in zip(types, given, strict=False)
+            f"({head}{' ' if head.endswith('const') else ''}void *)({place})" for head, place in zip(types, given, strict=False)
         ]
         if answer.windows is not None:
             arguments += rows
-        arguments += [f"arena + {offset}" for offset in given[len(types) :]]
+        arguments += given[len(types) :]
         return f"{self.prefix}_{self.found.layers[self.functions.of[task]].name}({', '.join(arguments)});"
 
 
-def calls_text(prefix: str, found: Layers, routines: tuple[Routine, ...], plan: MemoryPlan, functions: Functions) -> str:
-    """``<prefix>_layers`` and the functions of rolled layers before it."""
-    calls = _Calls(prefix=prefix, found=found, routines=routines, functions=functions, places=places_of(found, plan))
-    lines = [f"MARRAM_NOINLINE static void {prefix}_layers(uint8_t *arena)", "{"]
-    if not plan.calls:
-        lines.append("    (void)arena;")
+def calls_text(
+    prefix: str,
+    found: Layers,
+    routines: tuple[Routine, ...],
+    plan: MemoryPlan,
+    functions: Functions,
+    *,
+    states: dict[str, int] | None = None,
+) -> str:
+    """``<prefix>_layers`` and the functions of rolled layers before it; with ``states`` it is given their block as well."""
+    places = places_of(found, plan, states)
+    calls = _Calls(prefix=prefix, found=found, routines=routines, functions=functions, places=places)
+    lines = [f"MARRAM_NOINLINE static void {prefix}_layers({_parameters(calls.blocks)})", "{"]
+    if not plan.calls or states:
+        lines += [f"    (void){block};" for block in calls.blocks]
     offsets = [calls.offsets(call.task) for call in plan.calls]
     rolled: list[str] = []
-    pasts, loops = dict(plan.rolled), {one.first: one for one in functions.repeated}
+    pasts, loops = dict(plan.rolled), {one.first: one for one in functions.repeated if _from_equal_blocks(one, plan, calls)}
     index = 0
     while index < len(plan.calls):
         task = plan.calls[index].task
         if index in pasts:
             name = f"{prefix}_rolled{len(rolled)}"
             rolled.append(_rolled_text(name, plan.calls[index : pasts[index]], calls))
-            lines.append(f"    {name}(arena);")
+            lines.append(f"    {name}({', '.join(calls.blocks)});")
             index = pasts[index]
         elif index in loops:
             loop = _shortest(loops[index], offsets)
@@ -110,6 +142,16 @@ def calls_text(prefix: str, found: Layers, routines: tuple[Routine, ...], plan: 
             lines.append(f"    {calls.whole(task)}")
             index += 1
     return "\n\n".join([*rolled, "\n".join([*lines, "}"])])
+
+
+def _parameters(blocks: Sequence[str]) -> str:
+    return ", ".join(f"uint8_t *{block}" for block in blocks)
+
+
+def _from_equal_blocks(loop: Repetition, plan: MemoryPlan, calls: _Calls) -> bool:
+    """Whether all turns of a loop find their values in the same blocks."""
+    bases = [calls.bases(call.task) for call in plan.calls[loop.first : loop.past]]
+    return all(later == earlier for earlier, later in zip(bases, bases[loop.period :], strict=False))
 
 
 def _columns(loop: Repetition, offsets: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
@@ -187,7 +229,7 @@ def _rolled_text(name: str, calls: tuple[Call, ...], made: _Calls) -> str:
         [
             f"/* A step: a layer, counted from {made.found.layers[first].name}, times {1 << shift}, plus its rows less one.",
             f" *{repeated} */" if repeated else " */",
-            f"MARRAM_INLINE void {name}(uint8_t *arena)",
+            f"MARRAM_INLINE void {name}({_parameters(made.blocks)})",
             "{",
             f"    static const {entry} steps[{len(kept)}] = {{{','.join(map(str, kept))}}};",
             f"    {counter_type} done[{past - first}] = {{0}};",

@@ -103,6 +103,14 @@ def source_text(
     family: Family,
 ) -> str:
     """The source: kernels, constants, the functions of layers, the calls in order, the public functions."""
+    parts = kernels_text(prefix, found, routines, functions, family)
+    parts.append(calls_text(prefix, found, routines, plan, functions))
+    parts.append(_public_text(prefix, graph, found, plan))
+    return "\n\n".join(parts) + "\n"
+
+
+def kernels_text(prefix: str, found: Layers, routines: tuple[Routine, ...], functions: Functions, family: Family) -> list[str]:
+    """The source up to the calls, in parts: kernels, constants, the functions of layers."""
     includes = [path for answer in routines for path in answer.includes]
     features = sorted({name for answer in routines for name in answer.features})
     parts = [
@@ -119,9 +127,7 @@ def source_text(
         parts += [array_text(f"{prefix}_{given[array.name]}", array) for array in own]
         if functions.of[index] == index:
             parts.append(_function_text(f"{prefix}_{layer.name}", *functions.definitions[index]))
-    parts.append(calls_text(prefix, found, routines, plan, functions))
-    parts.append(_public_text(prefix, graph, found, plan))
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
 def _function_text(name: str, parameters: str, body: str) -> str:

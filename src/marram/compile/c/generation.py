@@ -48,6 +48,15 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
     plan: MemoryPlan
 
 
+class Assembled(msgspec.Struct, frozen=True, kw_only=True):
+    """Layers, the routine of each, the functions that they have and share, and where everything stands."""
+
+    found: Layers
+    routines: tuple[Routine, ...]
+    functions: Functions
+    plan: MemoryPlan
+
+
 def generate(
     graph: Graph, family: Family, *, name: str | None = None, arena_limit_bytes: int | None = None, pack_weights: bool = False
 ) -> Generated:
@@ -65,26 +74,26 @@ def generate(
     """
     lowered = lower(graph)
     prefix = identifier(name or graph.name)
-    found = layers_of(lowered, pack_weights=pack_weights)
-    problem = _problem(found, family)
-    plan = plan_memory(problem, budget_bytes=arena_limit_bytes)
+    made = assembled(layers_of(lowered, pack_weights=pack_weights), family, prefix, arena_limit_bytes=arena_limit_bytes)
+    files = {
+        f"{prefix}.h": header_text(prefix, lowered, made.plan, family),
+        f"{prefix}.c": source_text(
+            prefix, lowered, made.found, routines=made.routines, functions=made.functions, plan=made.plan, family=family
+        ),
+    }
+    return Generated(
+        name=prefix, family=family.name, graph=lowered, files=files, layers=records_of(lowered, made), plan=made.plan
+    )
+
+
+def assembled(found: Layers, family: Family, prefix: str, *, arena_limit_bytes: int | None) -> Assembled:
+    """Layers with the family's routines in a plan of the arena; errors as ``generate`` has them."""
+    plan = plan_memory(_problem(found, family), budget_bytes=arena_limit_bytes)
     rings = {slot.name: slot.rows for slot in plan.slots if slot.kind == "ring"}
     routines = tuple(
         _answer(layer, found, rings, family, lean=lean) for layer, lean in zip(found.layers, plan.lean, strict=True)
     )
-    functions = functions_of(prefix, found, routines, plan)
-    files = {
-        f"{prefix}.h": header_text(prefix, lowered, plan, family),
-        f"{prefix}.c": source_text(prefix, lowered, found, routines=routines, functions=functions, plan=plan, family=family),
-    }
-    return Generated(
-        name=prefix,
-        family=family.name,
-        graph=lowered,
-        files=files,
-        layers=_records(lowered, found, routines, functions),
-        plan=plan,
-    )
+    return Assembled(found=found, routines=routines, functions=functions_of(prefix, found, routines, plan), plan=plan)
 
 
 def _place(layer: Layer, found: Layers, rings: dict[str, int], *, lean: bool) -> Place:
@@ -153,12 +162,14 @@ def _keeps_rows(layer: Layer, found: Layers) -> bool:
     )
 
 
-def _records(graph: Graph, found: Layers, routines: tuple[Routine, ...], functions: Functions) -> tuple[LayerRecord, ...]:
+def records_of(graph: Graph, made: Assembled) -> tuple[LayerRecord, ...]:
+    """A record of each layer; ``graph`` is the lowered one that the layers are of."""
     per_node = {row.name: row for row in counts(graph).per_node}
+    layers, routines = made.found.layers, made.routines
     return tuple(
         LayerRecord(
             name=layer.name,
-            function=found.layers[function].name,
+            function=layers[function].name,
             node=layer.node.name,
             operator=operator_name(layer.node.op),
             macs=per_node[layer.node.name].macs,
@@ -168,7 +179,7 @@ def _records(graph: Graph, found: Layers, routines: tuple[Routine, ...], functio
             out_shape=layer.site.output.shape,
         )
         for layer, answer, names, function in zip(
-            found.layers, routines, constant_names(found.layers, routines), functions.of, strict=True
+            layers, routines, constant_names(layers, routines), made.functions.of, strict=True
         )
     )
 
