@@ -23,7 +23,8 @@ from marram.model.reference.site import Site, site_of
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """A node that becomes a routine. ``inputs`` are its activation inputs, ``""`` left out; names are of values.
 
-    ``weight_bits`` is how many bits a weight shall take in flash.
+    ``weight_bits`` is how many bits a weight shall take in flash. ``at_column``: a Concat's copy of one input, as
+    ``compile.c.place.Place`` has it. ``banded``: it makes columns of what other layers make others of.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     weight_bits: int = 8
+    at_column: int | None = None
+    banded: bool = False
 
 
 class Layers(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +46,15 @@ class Layers(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...]
 
 
-def layers_of(graph: Graph, *, pack_weights: bool = False) -> Layers:
-    """The layers of a lowered Graph; with ``pack_weights`` those whose weights fit 4 or 2 bits are to have them so."""
+def layers_of(graph: Graph, *, pack_weights: bool = False, joined: str = "") -> Layers:
+    """The layers of a lowered Graph.
+
+    Args:
+        graph: lowered.
+        pack_weights: layers whose weights fit 4 or 2 bits are to have them so.
+        joined: name of a Concat along columns whose inputs are copied each as soon as it is made; they and what they are
+            made from are bands.
+    """
     views = _views(graph)
     values = {}
     for name, tensor in graph.tensors.items():
@@ -60,9 +70,8 @@ def layers_of(graph: Graph, *, pack_weights: bool = False) -> Layers:
         return name if name in values else _root(views, name)[0]
 
     layers: list[Layer] = []
-    for node in graph.nodes:
-        if _is_view(node, views):
-            continue
+
+    def add(node: Node, *, banded: bool, at_column: int | None = None) -> None:
         site = site_of(graph, node, graph.constants)
         layers.append(
             Layer(
@@ -72,8 +81,21 @@ def layers_of(graph: Graph, *, pack_weights: bool = False) -> Layers:
                 inputs=tuple(value_of(name) for name in node.inputs if name and name not in graph.constants),
                 outputs=tuple(value_of(name) for name in node.outputs if name),
                 weight_bits=fewest_weight_bits(site) if pack_weights else 8,
+                at_column=at_column,
+                banded=banded,
             )
         )
+
+    join, begin = next((node for node in graph.nodes if node.name == joined), None), 0
+    for node in graph.nodes:
+        if node is join:
+            join = None
+        elif not _is_view(node, views):
+            add(node, banded=join is not None)
+            if join is not None and node.outputs[0] in join.inputs:
+                part = node.outputs[0]
+                add(msgspec.structs.replace(join, inputs=(part,)), banded=True, at_column=begin)
+                begin += graph.tensors[part].shape[2]
     return Layers(
         layers=tuple(layers),
         values=values,

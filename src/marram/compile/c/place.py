@@ -70,6 +70,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         out_rows: the same of the output.
         lean: rather less scratch than fewer instructions.
         weight_bits: how many bits of flash a weight shall take, 8, 4 or 2; the weights fit.
+        at_column: of a Concat along columns that is made input by input, each when it is there: the output's column at
+            which the one input stands. The rest of the output is left as it is.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     out_rows: int
     lean: bool = False
     weight_bits: int = 8
+    at_column: int | None = None
 
 
 class Routine(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """Stretches of calls that do the same again and again, as the steps of an unrolled recurrent layer do: a loop in C.
 
 Layers are equal where the text of their functions would be: the same arguments, statements and constants. Equal layers keep
-functions of their own, so that their costs can be told apart, unless a loop calls them: it has one for all of its turns.
+functions of their own, so that their costs can be told apart, unless a loop calls them, which has one for all of its turns, or
+they make bands of columns of one image.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def functions_of(prefix: str, found: Layers, routines: Sequence[Routine], plan: 
     definitions = tuple(_definition(prefix, *each) for each in zip(found.layers, routines, named, strict=True))
     repeated = repetitions(definitions, plan)
     looped = {definitions[call.task] for one in repeated for call in plan.calls[one.first : one.past]}
+    looped |= {text for layer, text in zip(found.layers, definitions, strict=True) if layer.banded}
     first: dict[tuple[str, str], int] = {}
     of = (first.setdefault(text, index) if text in looped else index for index, text in enumerate(definitions))
     return Functions(definitions=definitions, of=tuple(of), repeated=repeated)

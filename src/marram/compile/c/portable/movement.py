@@ -39,11 +39,34 @@ def transpose(place: Place) -> Routine:
 def strided_slice(place: Place) -> Routine:
     """A slice with any strides."""
     op = place.site.op(Slice)
+    if _is_of_columns(place, op):
+        return _columns(place, first=op.begin[2], at=0)
     steps = steps_of(place.site.input(0).shape)
     shape = place.site.output.shape
     first = sum(begin * step for begin, step in zip(op.begin, steps, strict=True))
     axes = axes_of(shape, [step * stride for step, stride in zip(steps, op.strides, strict=True)], steps_of(shape))
     return _routine(place, move(axes, _at("x0", first), "y0", item_bytes(place)))
+
+
+def _is_of_columns(place: Place, op: Slice) -> bool:
+    """Whether a slice has all of an image but some columns."""
+    source, shape = place.site.input(0).shape, place.site.output.shape
+    image = len(shape) == 4 and shape[0] == 1 and shape[1] > 1
+    return image and all(step == 1 for step in op.strides) and source[:2] == shape[:2] and source[3] == shape[3]
+
+
+def _columns(place: Place, *, first: int, at: int) -> Routine:
+    """Columns of an image from ``first`` on become those of another from ``at`` on, as many as the narrower one has."""
+    rows, in_width, channels = rows_of(place.site.input(0).shape)
+    width = min(in_width, rows_of(place.site.output.shape)[1])
+    source = _at(f"x0 + marram_row(row, {place.in_rows[0]}, {rows}, {in_width * channels})", first * channels)
+    copy = move(axes_of((width * channels,), (1,), (1,)), source, _at("out", at * channels), item_bytes(place))
+    return Routine(
+        includes=(MOVE, "common/window.h"),
+        body=by_rows(place, [copy]),
+        windows=(POINTWISE,),
+        instructions=4.0 * rows * width * channels,
+    )
 
 
 def split(place: Place) -> Routine:
@@ -63,6 +86,8 @@ def split(place: Place) -> Routine:
 
 def concat(place: Place) -> Routine:
     """Parts side by side; images that are joined along their channels by rows."""
+    if place.at_column is not None:
+        return _columns(place, first=0, at=place.at_column)
     shape = place.site.output.shape
     axis = place.site.op(Concat).axis
     if len(shape) == 4 and shape[0] == 1 and axis == 3 and all(value is None for value in place.site.constants):
