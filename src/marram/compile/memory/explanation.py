@@ -32,6 +32,40 @@ def explained(problem: Problem, plan: MemoryPlan) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+def explained_memories(problem: Problem, plan: MemoryPlan) -> tuple[str, ...]:
+    """Sentences on a plan over several memories: what each holds, what takes turns, what waiting costs.
+
+    Args:
+        problem: gives the names of tasks and which values they read and write.
+        plan: complete but for its explanation.
+    """
+    sentences = [_memory(plan, index) for index in range(len(plan.memories))]
+    sentences += [_rolled(problem, plan, first, past) for first, past in plan.rolled]
+    slowest = max(plan.memories, key=lambda memory: memory.byte_cost)
+    sentences.append(
+        f"A run is estimated to wait {plan.wait_cycles:,.0f} cycles for memory; {plan.slowest_wait_cycles:,.0f} with "
+        f"all values in {slowest.name} and all constants in flash."
+    )
+    if plan.extra_instructions >= 0.001:
+        sentences.append(f"For that it takes {_share(plan.extra_instructions)} more instructions than the fastest plan.")
+    return tuple(sentences)
+
+
+def _memory(plan: MemoryPlan, index: int) -> str:
+    memory = plan.memories[index]
+    used = memory.arena_bytes + memory.copied_bytes
+    slots = [slot for slot in plan.slots if slot.memory == index]
+    kinds = (("value", "whole values"), ("ring", "rings of rows"), ("scratch", "places for scratch"))
+    counts = [(sum(slot.kind == kind for slot in slots), word) for kind, word in kinds]
+    held = ", ".join(f"{count} {word}" for count, word in counts if count) or "nothing"
+    copied = [copy.task for copy in plan.copies if copy.memory == index]
+    beside = f"; constants of {_listed(copied)}, {memory.copied_bytes:,} B, copied from flash" if copied else ""
+    return (
+        f"{memory.name}: {used:,} of {memory.size_bytes:,} B at {memory.byte_cost:g} cycles a byte: "
+        f"arena of {memory.arena_bytes:,} B with {held}{beside}."
+    )
+
+
 def peak_call(plan: MemoryPlan) -> int:
     """The first call at which the highest bytes of the arena are in use."""
     tops = [slot.first for slot in plan.slots if slot.offset_bytes + slot.size_bytes == plan.arena_bytes]

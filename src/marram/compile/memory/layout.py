@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from marram.compile.memory.lifetimes import Lives
@@ -58,8 +60,10 @@ def layout_of(problem: Problem, lives: Lives, chain: Chain) -> Layout:
     )
 
 
-def slots_of(problem: Problem, chain: Chain, layout: Layout, offsets: tuple[int, ...]) -> tuple[Slot, ...]:
-    """The blocks as slots, from call to call."""
+def slots_of(
+    problem: Problem, chain: Chain, layout: Layout, offsets: Sequence[int], memories: Sequence[int] = ()
+) -> tuple[Slot, ...]:
+    """The blocks as slots, from call to call; ``memories`` by block where there are several."""
     starts = [0]
     for unit in chain:
         starts.append(starts[-1] + len(unit.calls))
@@ -76,6 +80,7 @@ def slots_of(problem: Problem, chain: Chain, layout: Layout, offsets: tuple[int,
             rows=rows,
             first=starts[block.first],
             last=last,
+            memory=memories[index] if memories else 0,
         )
 
     named = [
@@ -108,17 +113,23 @@ def placed(problem: Problem, lives: Lives, chain: Chain, *, search: bool) -> Pla
 
 def plan_of(done: Placed, *, lower_bound_bytes: int) -> MemoryPlan:
     """A placed chain as a plan, without what only a comparison with others tells."""
-    calls: list[Call] = []
-    rolled = []
-    for unit in done.units:
-        if unit.past - unit.first > 1:
-            rolled.append((len(calls), len(calls) + len(unit.calls)))
-        calls += unit.calls
+    calls, rolled = calls_of(done.units)
     return MemoryPlan(
         arena_bytes=done.arena_bytes,
         slots=done.slots,
-        calls=tuple(calls),
+        calls=calls,
         lean=tuple(lean for unit in done.units for lean in unit.lean),
         lower_bound_bytes=lower_bound_bytes,
-        rolled=tuple(rolled),
+        rolled=rolled,
     )
+
+
+def calls_of(chain: Chain) -> tuple[tuple[Call, ...], tuple[tuple[int, int], ...]]:
+    """The calls of a chain in order, and the ranges of them that are rolled."""
+    calls: list[Call] = []
+    rolled = []
+    for unit in chain:
+        if unit.past - unit.first > 1:
+            rolled.append((len(calls), len(calls) + len(unit.calls)))
+        calls += unit.calls
+    return tuple(calls), tuple(rolled)

@@ -83,7 +83,8 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     It is live from the beginning of call ``first`` to the end of call ``last``; calls are counted over ``MemoryPlan.calls``.
     Two slots that are live together may share bytes in two cases: a task's output overlaps an input that dies as it is
-    made, and the scratch of tasks that are rolled together, as one of them works at a time.
+    made, and the scratch of tasks that are rolled together, as one of them works at a time. ``memory`` is an index of
+    ``MemoryPlan.memories``; the offset counts from the beginning of that memory's arena.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rows: int
     first: int
     last: int
+    memory: int = 0
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,6 +105,28 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     row_end: int
 
 
+class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of several memories: what a plan may use of it, and uses.
+
+    ``size_bytes`` were granted. ``arena_bytes`` hold the slots that stand here, ``copied_bytes`` at most the constants that
+    stand here in place of flash. ``byte_cost``: cycles that a byte read or written waits here.
+    """
+
+    name: str
+    size_bytes: int
+    byte_cost: float
+    arena_bytes: int
+    copied_bytes: int = 0
+
+
+class Copy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The constants of a task that stand in RAM: which memory, by index, and at most how many bytes."""
+
+    task: str
+    memory: int
+    size_bytes: int
+
+
 class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where everything stands, and in which order it is made.
 
@@ -111,6 +135,10 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ``extra_instructions`` is the estimated share that leaner forms and rolling cost over the fastest plan.
     ``front`` has what other budgets would buy, as (arena bytes, extra instructions), from the fastest plan to the smallest.
     ``explanation`` is for people: where the peak is, because of what, and what less or more memory would cost.
+
+    ``memories`` is empty where there is one arena. Else each has an arena of its own and ``arena_bytes`` is all of them;
+    ``copies`` are the constants in RAM; ``wait_cycles`` estimates what a run waits for memory, and ``slowest_wait_cycles``
+    what it would with everything in the slowest of them and no copies.
     """
 
     arena_bytes: int
@@ -122,3 +150,7 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     front: tuple[tuple[int, float], ...] = ()
     extra_instructions: float = 0.0
     explanation: tuple[str, ...] = ()
+    memories: tuple[Memory, ...] = ()
+    copies: tuple[Copy, ...] = ()
+    wait_cycles: float = 0.0
+    slowest_wait_cycles: float = 0.0

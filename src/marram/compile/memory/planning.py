@@ -29,7 +29,7 @@ def plan_memory(problem: Problem, *, budget_bytes: int | None = None) -> MemoryP
     """
     lives = lives_of(problem)
     units = Units(problem, lives)
-    plans = _front(problem, lives, units)
+    plans = front_of(problem, lives, units)
     fastest = plans[0]
     if budget_bytes is None:
         chosen = _smaller_for_little(problem, lives, plans, _by_default(problem, lives, units, plans))
@@ -69,7 +69,7 @@ def _extra(plan: Placed, fastest: Placed) -> float:
     return plan.instructions / fastest.instructions - 1.0 if fastest.instructions else 0.0
 
 
-def _front(problem: Problem, lives: Lives, units: Units) -> list[Placed]:
+def front_of(problem: Problem, lives: Lives, units: Units) -> list[Placed]:
     """Placed plans from the fastest to the smallest, each smaller than the one before."""
     found: list[Placed] = []
     limit, failed = NO_LIMIT, 0

@@ -1,7 +1,8 @@
-"""Several memories: which values stand in the fast one, and which weights are copied there.
+"""Several memories: which values stand in the fast one, and which constants are copied there out of flash.
 
-Each region has its own arena. What is read and written most for its bytes goes to the fastest region as long as the region
-holds it; the rest goes to the next. Weights stay in flash unless there is room left where a copy is read faster.
+Each memory has an arena of its own. Plans from the fastest to the smallest are tried, each filled in several ways; the one
+that is estimated to take fewest cycles wins: its instructions, and what they wait for memory. A plan that keeps only a few
+rows of some values can win by this though it takes more instructions, as more of it stands in the fast memory.
 """
 
 from __future__ import annotations
@@ -10,150 +11,141 @@ from collections.abc import Sequence
 
 import msgspec
 
-from marram.compile.memory.layout import Chain, Layout, layout_of
-from marram.compile.memory.lifetimes import Lives, lives_of
-from marram.compile.memory.placement import Placement, place
-from marram.compile.memory.plan import Problem
-from marram.compile.memory.planning import NO_LIMIT, cheapest_chain
+from marram.compile.memory.explanation import explained_memories
+from marram.compile.memory.filling import Filled, Load, Region, fill
+from marram.compile.memory.layout import Chain, calls_of, layout_of, slots_of
+from marram.compile.memory.lifetimes import Lives, largest_live_set, lives_of
+from marram.compile.memory.plan import Copy, Memory, MemoryPlan, Problem
+from marram.compile.memory.planning import front_of
+from marram.compile.memory.traffic import Weights, traffic_of
 from marram.compile.memory.units import Units
 from marram.core.errors import UserError
 
-
-class Region(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A memory: ``size_bytes`` for arenas and copies, and what the traffic of one byte costs on any one scale (wait cycles)."""
-
-    name: str
-    size_bytes: int
-    byte_cost: float
+_MOST_TRIED = 16
+"""Plans of the front that are filled into the memories: all of a short one, evenly picked from a long one."""
 
 
-class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Constants of a layer in flash, read from there at ``byte_cost`` unless they are copied; ``reads`` in bytes a run."""
+class _Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """A chain in the memories, with the cycles that it is estimated to take."""
 
-    name: str
-    size_bytes: int
-    reads: int
-    byte_cost: float
-
-
-class Stand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a value, a task's scratch or a copy of weights stands."""
-
-    name: str
-    kind: str
-    region: str
-    offset_bytes: int
-    size_bytes: int
+    chain: Chain
+    load: Load
+    filled: Filled
+    copies_late: bool
+    cycles: float
 
 
-class RegionPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bytes used of each region (copies above the arena), every place, and the cost of all traffic of one run."""
-
-    used_bytes: dict[str, int]
-    stands: tuple[Stand, ...]
-    cost: float
-
-
-def place_in_regions(problem: Problem, regions: Sequence[Region], weights: Sequence[Weights] = ()) -> RegionPlan:
-    """The fastest plan's values over several memories.
+def plan_in_regions(
+    problem: Problem, regions: Sequence[Region], weights: Sequence[Weights] = (), *, flash_cost: float | None = None
+) -> MemoryPlan:
+    """The plan over several memories that is estimated to take fewest cycles.
 
     Args:
         problem: tasks and values.
         regions: memories that can be written, in any order.
-        weights: constants that may be copied where that is faster.
+        weights: constants by task, which may be copied where ``flash_cost`` is given.
+        flash_cost: how many cycles a byte read from flash waits; None leaves all constants there.
 
     Raises:
-        UserError: the values do not fit all regions together.
+        UserError: the values do not fit all regions together, however they are made.
     """
     lives = lives_of(problem)
-    chain = cheapest_chain(problem, Units(problem, lives), NO_LIMIT)
-    assert chain is not None
-    layout = layout_of(problem, lives, chain)
-    traffic = _traffic(problem, lives, chain, layout)
-    waiting = sorted(range(len(layout.blocks)), key=lambda index: -traffic[index] / max(layout.blocks[index].size, 1))
-    stands: list[Stand] = []
-    used: dict[str, int] = {}
-    cost = 0.0
-    for region in sorted(regions, key=lambda each: each.byte_cost):
-        inside, placement = _filled(layout, waiting, region, problem.align_bytes)
-        waiting = [index for index in waiting if index not in inside]
-        used[region.name] = placement.size
-        cost += sum(traffic[index] for index in inside) * region.byte_cost
-        for index, offset in zip(inside, placement.offsets, strict=True):
-            stands += _stands(problem, layout, index, offset, region)
-    if waiting:
-        missing = sum(layout.blocks[index].size for index in waiting)
+    units = Units(problem, lives)
+    front = front_of(problem, lives, units)
+    tried: list[_Trial] = []
+    for index in _picked(len(front)):
+        load = _load(problem, lives, front[index].units, weights, flash_cost)
+        tried += _filled(front[index].units, load, regions)
+    if not tried:
+        granted = ", ".join(f"{region.name} ({region.size_bytes:,} bytes)" for region in regions)
         raise UserError(
-            f"values and scratch of {missing:,} bytes find no room in {', '.join(region.name for region in regions)}",
-            hint="Name a larger region, or ask for a plan with a smaller arena.",
+            f"the smallest plan takes {front[-1].arena_bytes:,} bytes in one piece, and finds no room in {granted}",
+            where="memories",
+            hint="Grant more of a memory, or name another.",
         )
-    copies, saved = _copied(regions, weights, used, problem.align_bytes)
-    flash = sum(each.reads * each.byte_cost for each in weights)
-    return RegionPlan(used_bytes=used, stands=(*stands, *copies), cost=cost + flash - saved)
+    best = min(tried, key=lambda trial: trial.cycles)
+    return _plan(problem, lives, best, regions, fastest=front[0].units)
 
 
-def _traffic(problem: Problem, lives: Lives, chain: Chain, layout: Layout) -> list[int]:
-    """Bytes read and written of each block in a run: a window operator reads a byte once for each window that holds it."""
-    found: dict[str, int] = {}
-    for task in problem.tasks:
-        rows = tuple(problem.values[name].rows for name in task.inputs)
-        form = task.form(rows, problem.values[task.outputs[0]].rows, False)
-        for index, name in enumerate(task.inputs):
-            times = 1.0
-            for windows in (form.windows, form.columns):
-                if windows is not None:
-                    times *= windows[index].kernel / windows[index].stride
-            root = lives.root[name]
-            found[root] = found.get(root, 0) + int(problem.values[name].size_bytes * max(times, 1.0))
-        for name in task.outputs:
-            found[lives.root[name]] = found.get(lives.root[name], 0) + problem.values[name].size_bytes
-    calls = [len(unit.calls) for unit in chain]
-    return [found.get(block.name, 0) if block.name else 2 * block.size * calls[block.first] for block in layout.blocks]
+def _picked(count: int) -> list[int]:
+    if count <= _MOST_TRIED:
+        return list(range(count))
+    return sorted({round(index * (count - 1) / (_MOST_TRIED - 1)) for index in range(_MOST_TRIED)})
 
 
-def _filled(layout: Layout, waiting: list[int], region: Region, align: int) -> tuple[list[int], Placement]:
-    """As many blocks as the region holds, the first of ``waiting`` first."""
-    inside: list[int] = []
-    best = Placement(offsets=(), size=0, least=True)
-    for index in waiting:
-        trial = [*inside, index]
-        position = {block: at for at, block in enumerate(trial)}
-        relations = {
-            (position[a], position[b]): least for (a, b), least in layout.relations.items() if a in position and b in position
-        }
-        placement = place([layout.blocks[each] for each in trial], relations, align=align, search=False)
-        if placement.size <= region.size_bytes:
-            inside, best = trial, placement
-    return inside, best
+def _load(problem: Problem, lives: Lives, chain: Chain, weights: Sequence[Weights], flash_cost: float | None) -> Load:
+    layout = layout_of(problem, lives, chain)
+    return Load(
+        layout=layout,
+        traffic=traffic_of(problem, lives, chain, layout),
+        weights=weights,
+        flash_cost=flash_cost,
+        align_bytes=problem.align_bytes,
+    )
 
 
-def _stands(problem: Problem, layout: Layout, index: int, offset: int, region: Region) -> list[Stand]:
-    block = layout.blocks[index]
-    if block.name:
-        kind = "ring" if block.name in layout.rings else "value"
-        return [Stand(name=block.name, kind=kind, region=region.name, offset_bytes=offset, size_bytes=block.size)]
-    return [
-        Stand(name=problem.tasks[task].name, kind="scratch", region=region.name, offset_bytes=offset, size_bytes=size)
-        for task, size, at in layout.scratch
-        if at == index
-    ]
+def _filled(chain: Chain, load: Load, regions: Sequence[Region]) -> list[_Trial]:
+    """The ways in which a chain finds room."""
+    found = []
+    for copies_late in (True,) if load.flash_cost is None else (False, True):
+        filled = fill(load, regions, copies_late=copies_late)
+        if filled is not None:
+            cycles = _instructions(chain) + load.waits(filled, regions)
+            found.append(_Trial(chain=chain, load=load, filled=filled, copies_late=copies_late, cycles=cycles))
+    return found
 
 
-def _copied(
-    regions: Sequence[Region], weights: Sequence[Weights], used: dict[str, int], align: int
-) -> tuple[list[Stand], float]:
-    """Copies of weights above the arenas, those first that save most for their bytes; and what they save."""
-    stands: list[Stand] = []
-    saved = 0.0
-    for each in sorted(weights, key=lambda one: -one.reads * one.byte_cost / max(one.size_bytes, 1)):
-        for region in sorted(regions, key=lambda one: one.byte_cost):
-            offset = -(-used[region.name] // align) * align
-            gain = each.reads * (each.byte_cost - region.byte_cost)
-            if gain > 0 and offset + each.size_bytes <= region.size_bytes:
-                used[region.name] = offset + each.size_bytes
-                saved += gain
-                stands.append(
-                    Stand(name=each.name, kind="copy", region=region.name, offset_bytes=offset, size_bytes=each.size_bytes)
-                )
-                break
-    return stands, saved
+def _instructions(chain: Chain) -> float:
+    return sum(unit.instructions for unit in chain)
+
+
+def _plan(problem: Problem, lives: Lives, best: _Trial, regions: Sequence[Region], *, fastest: Chain) -> MemoryPlan:
+    weights = best.load.weights
+    filled = fill(best.load, regions, copies_late=best.copies_late, search=True)
+    assert filled is not None
+    calls, rolled = calls_of(best.chain)
+    least = _instructions(fastest)
+    done = MemoryPlan(
+        arena_bytes=sum(filled.tops),
+        slots=slots_of(problem, best.chain, best.load.layout, filled.offsets, filled.blocks),
+        calls=calls,
+        lean=tuple(lean for unit in best.chain for lean in unit.lean),
+        lower_bound_bytes=largest_live_set(problem, lives),
+        rolled=rolled,
+        extra_instructions=_instructions(best.chain) / least - 1.0 if least else 0.0,
+        memories=tuple(
+            Memory(name=region.name, size_bytes=region.size_bytes, byte_cost=region.byte_cost, arena_bytes=top)
+            for region, top in zip(regions, filled.tops, strict=True)
+        ),
+        copies=tuple(
+            Copy(task=each.task, memory=at, size_bytes=each.size_bytes)
+            for each, at in zip(weights, filled.copies, strict=True)
+            if at is not None
+        ),
+        wait_cycles=best.load.waits(filled, regions),
+        slowest_wait_cycles=best.load.slowest(regions),
+    )
+    return settled(problem, done, {each.task: each.size_bytes for each in weights})
+
+
+def settled(problem: Problem, plan: MemoryPlan, constants: dict[str, int]) -> MemoryPlan:
+    """A plan whose copies have the bytes that their constants turned out to have; what finds no room then stays in flash.
+
+    Args:
+        problem: what the plan executes.
+        plan: over several memories.
+        constants: bytes by task.
+    """
+    room = [memory.size_bytes - memory.arena_bytes for memory in plan.memories]
+    copies = []
+    for copy in plan.copies:
+        size = -(-constants[copy.task] // problem.align_bytes) * problem.align_bytes
+        if size <= room[copy.memory]:
+            room[copy.memory] -= size
+            copies.append(msgspec.structs.replace(copy, size_bytes=size))
+    memories = tuple(
+        msgspec.structs.replace(memory, copied_bytes=memory.size_bytes - memory.arena_bytes - left)
+        for memory, left in zip(plan.memories, room, strict=True)
+    )
+    done = msgspec.structs.replace(plan, memories=memories, copies=tuple(copies))
+    return msgspec.structs.replace(done, explanation=explained_memories(problem, done))
