@@ -104,7 +104,15 @@ def _place(layer: Layer, found: Layers, rings: dict[str, int], *, lean: bool) ->
     in_rows = tuple(rings.get(name, rows_of(tensor.shape)[0]) for name, tensor in zip(layer.inputs, tensors, strict=True))
     out_rows = rings.get(layer.outputs[0], rows_of(layer.site.output.shape)[0])
     del found
-    return Place(name=layer.name, site=layer.site, in_rows=in_rows, out_rows=out_rows, lean=lean, weight_bits=layer.weight_bits)
+    return Place(
+        name=layer.name,
+        site=layer.site,
+        in_rows=in_rows,
+        out_rows=out_rows,
+        lean=lean,
+        weight_bits=layer.weight_bits,
+        at_column=layer.at_column,
+    )
 
 
 def _problem(found: Layers, family: Family) -> Problem:

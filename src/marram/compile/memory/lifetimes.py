@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
 from marram.compile.memory.plan import Problem
@@ -11,7 +13,7 @@ class Lives(msgspec.Struct, frozen=True, kw_only=True):
     """Lifetimes by *root*: the value that is inside no other. Views are written and read through their root.
 
     ``first`` and ``last`` are indices of tasks; an output of the model lives to the last task and is in ``kept``. ``plain``
-    roots have no views: only they may overlap others or become rings.
+    roots have no views: only they may overlap others or become rings. ``parted`` are written by several tasks, each a part.
     """
 
     root: dict[str, str]
@@ -20,6 +22,7 @@ class Lives(msgspec.Struct, frozen=True, kw_only=True):
     readers: dict[str, tuple[int, ...]]
     plain: frozenset[str]
     kept: frozenset[str]
+    parted: frozenset[str] = frozenset()
 
     def dies(self, name: str, task: int) -> bool:
         """Whether nobody needs a value after a task that reads it."""
@@ -40,6 +43,7 @@ def lives_of(problem: Problem) -> Lives:
             used.setdefault(root[name], [index, index])[1] = index
         for name in task.inputs:
             readers.setdefault(root[name], []).append(index)
+    written = Counter(name for task in problem.tasks for name in task.outputs)
     end = max(len(problem.tasks) - 1, 0)
     kept = frozenset(root[name] for name in problem.outputs)
     for name in kept:
@@ -52,6 +56,7 @@ def lives_of(problem: Problem) -> Lives:
         readers={name: tuple(dict.fromkeys(found)) for name, found in readers.items()},
         plain=frozenset(name for name in used if name not in inside),
         kept=kept,
+        parted=frozenset(name for name, count in written.items() if count > 1),
     )
 
 

@@ -121,8 +121,8 @@ class Units:
         return best
 
     def broken(self, index: int) -> bool:
-        """Whether a task makes all its rows at once, so that no segment can contain it."""
-        return self._flow(index) is None
+        """Whether no segment can go on after a task: it makes all its rows at once, or a part of a value that others part."""
+        return self._flow(index) is None or self.problem.tasks[index].outputs[0] in self.lives.parted
 
     def single(self, index: int) -> tuple[Draft, ...]:
         """A task called once, all buffers whole, for each of its forms."""
@@ -252,7 +252,7 @@ class Units:
     def _cut(self, first: int, past: int) -> Segment | None:
         lives = self.lives
         flows = [flow for flow in map(self._flow, range(first, past)) if flow is not None]
-        if len(flows) < past - first:
+        if len(flows) < past - first or any(flow.output in lives.parted for flow in flows[:-1]):
             return None
         made = {flow.output: lives.root[flow.output] for flow in flows}
         read = dict.fromkeys(name for flow in flows for name in flow.inputs)
