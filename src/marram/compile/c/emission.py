@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from marram.compile.c.calls import calls_text, places_of
+from marram.compile.c.addresses import places_of
+from marram.compile.c.calls import calls_text
 from marram.compile.c.constant_sharing import constant_names
 from marram.compile.c.families import Family
 from marram.compile.c.layers import Layers
