@@ -14,10 +14,25 @@ from marram.compile.memory.plan import MemoryPlan
 from marram.core.graph import Graph, Tensor
 
 
+STATUS_LINES = (
+    "#ifndef MARRAM_STATUS",
+    "#define MARRAM_STATUS",
+    "typedef enum {",
+    "    MARRAM_OK = 0,",
+    "    MARRAM_NULL_POINTER = 1,     /* an argument is NULL */",
+    "    MARRAM_ARENA_TOO_SMALL = 2,  /* arena_bytes is less than the model's ARENA_BYTES */",
+    "    MARRAM_ARENA_MISALIGNED = 3, /* the arena does not stand at a multiple of ARENA_ALIGN */",
+    "    MARRAM_SELF_TEST_FAILED = 4  /* a golden vector came out differently */",
+    "} marram_status;",
+    "#endif",
+)
+"""The type of what public functions answer, the same in the headers of all models."""
+
+
 def header_text(prefix: str, graph: Graph, plan: MemoryPlan, family: Family) -> str:
     """The public header: sizes as macros, five functions."""
     upper = prefix.upper()
-    arguments = _arguments(graph)
+    arguments = arguments_of(graph)
     lines = [
         f"/* {prefix}: made by marram for kernel family {family.name}. Do not edit.",
         " *",
@@ -43,19 +58,10 @@ def header_text(prefix: str, graph: Graph, plan: MemoryPlan, family: Family) -> 
     for kind, names in (("INPUT", graph.inputs), ("OUTPUT", graph.outputs)):
         lines.append(f"#define {upper}_{kind}S {len(names)}")
         for index, name in enumerate(names):
-            lines += _tensor_macros(f"{upper}_{kind}{index}", graph.tensors[name])
+            lines += tensor_macros(f"{upper}_{kind}{index}", graph.tensors[name])
     lines += [
         "",
-        "#ifndef MARRAM_STATUS",
-        "#define MARRAM_STATUS",
-        "typedef enum {",
-        "    MARRAM_OK = 0,",
-        "    MARRAM_NULL_POINTER = 1,     /* an argument is NULL */",
-        "    MARRAM_ARENA_TOO_SMALL = 2,  /* arena_bytes is less than the model's ARENA_BYTES */",
-        "    MARRAM_ARENA_MISALIGNED = 3, /* the arena does not stand at a multiple of ARENA_ALIGN */",
-        "    MARRAM_SELF_TEST_FAILED = 4  /* a golden vector came out differently */",
-        "} marram_status;",
-        "#endif",
+        *STATUS_LINES,
         "",
         f"#ifndef {upper}_NO_STATIC_ARENA",
         f"marram_status {prefix}_run({arguments});",
@@ -75,7 +81,8 @@ def header_text(prefix: str, graph: Graph, plan: MemoryPlan, family: Family) -> 
     return "\n".join(lines)
 
 
-def _tensor_macros(stem: str, tensor: Tensor) -> list[str]:
+def tensor_macros(stem: str, tensor: Tensor) -> list[str]:
+    """Size, scale and zero point of a tensor as macros whose names begin with ``stem``."""
     lines = [
         f"#define {stem}_BYTES {tensor.size_bytes}u",
         f"#define {stem}_SIZE {tensor.size}u /* shape {' x '.join(map(str, tensor.shape))}, {tensor.dtype} */",
@@ -86,7 +93,8 @@ def _tensor_macros(stem: str, tensor: Tensor) -> list[str]:
     return lines
 
 
-def _arguments(graph: Graph) -> str:
+def arguments_of(graph: Graph) -> str:
+    """Pointers to the inputs and outputs of a Graph as parameters in C."""
     several_in, several_out = len(graph.inputs) > 1, len(graph.outputs) > 1
     inputs = [f"const {c_type(tensor)} *in{index if several_in else ''}" for index, tensor in enumerate(graph.input_tensors)]
     outputs = [f"{c_type(tensor)} *out{index if several_out else ''}" for index, tensor in enumerate(graph.output_tensors)]
@@ -139,7 +147,7 @@ def _function_text(name: str, parameters: str, body: str) -> str:
 
 def _public_text(prefix: str, graph: Graph, found: Layers, plan: MemoryPlan) -> str:
     upper, places = prefix.upper(), places_of(found, plan)
-    arguments = _arguments(graph)
+    arguments = arguments_of(graph)
     names = [part.rsplit("*", 1)[1] for part in arguments.split(", ")]
     ins, outs = names[: len(graph.inputs)], names[len(graph.inputs) :]
     in_places = [places.of(name) for name in found.inputs]
