@@ -62,8 +62,8 @@ def gathered(includes: list[str]) -> str:
     return "\n\n".join([*heads, *(f"/* {path} */\n{text}" for path, text in done.items())])
 
 
-def array_text(name: str, array: ConstantArray) -> str:
-    """A constant as a C definition."""
+def array_text(name: str, array: ConstantArray, *, section: str = "") -> str:
+    """A constant as a C definition; ``section`` is the macro that names its own section."""
     values = np.ascontiguousarray(array.values).ravel()
     limits = np.iinfo(array.c_type.removesuffix("_t"))
     if values.size and (int(values.min()) < limits.min or int(values.max()) > limits.max):
@@ -71,7 +71,8 @@ def array_text(name: str, array: ConstantArray) -> str:
     texts = [_number(value, array.c_type) for value in values.tolist()]
     rows = [",".join(texts[start : start + _PER_LINE]) for start in range(0, len(texts), _PER_LINE)]
     body = "\n".join(f"    {row}," for row in rows)
-    return f"MARRAM_ALIGNED({array.align_bytes}) static const {array.c_type} {name}[{values.size}] = {{\n{body}\n}};"
+    there = f"MARRAM_SECTION({section})\n" if section else ""
+    return f"{there}MARRAM_ALIGNED({array.align_bytes}) static const {array.c_type} {name}[{values.size}] = {{\n{body}\n}};"
 
 
 def _number(value: int, c_type: str) -> str:
