@@ -41,7 +41,7 @@ fix: $(READY) ## Let ruff repair and format what it can
 	$(BIN)/ruff format .
 
 soak: $(READY) ## Long campaigns: fuzzing, thousands of random graphs, killed builds
-	scripts/system-packages browser lint-c big-endian
+	scripts/system-packages browser lint-c big-endian arm64
 	$(BIN)/python -m pytest -m soak --shared-data=$(SHARED)
 
 bench: $(READY) ## Every figure that the README claims, peers beside ours (hours at first: it trains; resumes in .bench/)

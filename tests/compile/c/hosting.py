@@ -179,9 +179,11 @@ class Host:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[:4000]
 
-    def run(self, inputs: Sequence[Sequence[Array]], *, runner: Sequence[str] = ()) -> list[list[Array]]:
-        """The outputs of every model, for its inputs (one array for each input, leading axis the vectors)."""
-        order = ">" if runner else "="
+    def run(self, inputs: Sequence[Sequence[Array]], *, runner: Sequence[str] = (), order: str = "=") -> list[list[Array]]:
+        """The outputs of every model, for its inputs (one array for each input, leading axis the vectors).
+
+        ``runner`` emulates the machine that the executable is for; ``order`` is its order of bytes, as numpy writes it.
+        """
         sent = []
         for index, (one, arrays) in enumerate(zip(self.made, inputs, strict=True)):
             count = len(arrays[0]) // one.graph.input_tensors[0].shape[0]

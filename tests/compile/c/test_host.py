@@ -115,12 +115,13 @@ def drawn(rng: random.Random) -> Graph:
     return make(rng)
 
 
+def lined_up(made: Generated, seed: int) -> list[Array]:
+    """Inputs at the ends of their ranges, for graphs whose first axis may be longer than 1."""
+    return [np.repeat(x, made.graph.input_tensors[0].shape[0], axis=0) for x in extremes(made.graph, seed=seed)]
+
+
 def check(found: list[Generated], folder: Path, flags: tuple[str, ...]) -> None:
-    inputs = [extremes(one.graph, seed=index) for index, one in enumerate(found)]
-    inputs = [
-        [np.repeat(x, one.graph.input_tensors[0].shape[0], axis=0) for x in given]
-        for one, given in zip(found, inputs, strict=True)
-    ]
+    inputs = [lined_up(one, index) for index, one in enumerate(found)]
     outputs = Host(found, folder, flags=flags).run(inputs)
     problems = [differing(one, given, got) for one, given, got in zip(found, inputs, outputs, strict=True)]
     assert not [problem for problem in problems if problem]
