@@ -38,12 +38,16 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Layers(msgspec.Struct, frozen=True, kw_only=True):
-    """All layers in order, the values they work on, and the values of the model's inputs and outputs."""
+    """All layers in order, the values they work on, and the values of the model's inputs and outputs.
+
+    ``holders`` has the value of every tensor that is no constant.
+    """
 
     layers: tuple[Layer, ...]
     values: dict[str, Value]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    holders: dict[str, str]
 
 
 def layers_of(graph: Graph, *, pack_weights: bool = False, joined: str = "") -> Layers:
@@ -101,6 +105,7 @@ def layers_of(graph: Graph, *, pack_weights: bool = False, joined: str = "") -> 
         values=values,
         inputs=tuple(value_of(name) for name in graph.inputs),
         outputs=tuple(value_of(name) for name in graph.outputs),
+        holders={name: value_of(name) for name in graph.tensors if name not in graph.constants},
     )
 
 
