@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections import Counter
 from itertools import pairwise
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -13,8 +16,10 @@ from tests.compile.c.hosting import Host, differing
 from tests.compile.c.recurrent_models import recurrent_graph
 from tests.model.graphs import samples
 
-from marram.compile.c.families import FAMILIES
+from marram.compile.c import answers
+from marram.compile.c.families import FAMILIES, Family, routine
 from marram.compile.c.generation import Generated, generate
+from marram.compile.c.place import Place, Routine
 from marram.compile.c.repetition import longest_repetition, repetitions
 from marram.compile.memory.plan import Call, MemoryPlan
 
@@ -55,6 +60,37 @@ def test_steps_write_their_outputs_where_they_are_read(kind):
 def test_layers_outside_of_loops_have_functions_of_their_own():
     one = made("lstm", 2)
     assert [layer.function for layer in one.layers] == [layer.name for layer in one.layers]
+
+
+def test_makers_are_asked_no_more_often_for_longer_sequences(monkeypatch):
+    asked = Counter()
+    lengths = (8, 24)
+
+    def counted(place: Place, family: Family) -> Routine:
+        asked[length] += 1
+        return routine(place, family)
+
+    monkeypatch.setattr(answers, "routine", counted)
+    for length in lengths:
+        made("lstm", length, "dsp")
+    assert asked[24] == asked[8] <= 32
+
+
+def test_work_grows_with_the_length_and_not_faster():
+    """Counted in calls of functions, which are the same on every machine; short models are searched more."""
+    calls = Counter()
+
+    def count(_frame: FrameType, event: str, _of: object) -> None:
+        calls[length] += event in {"call", "c_call"}
+
+    for length in (40, 80):
+        graph = recurrent_graph("lstm", length=length)
+        sys.setprofile(count)
+        try:
+            generate(graph, FAMILIES["dsp"], name="net")
+        finally:
+            sys.setprofile(None)
+    assert calls[80] < 2.3 * calls[40]
 
 
 def plan_of(tasks: list[int], rolled: tuple[tuple[int, int], ...] = ()) -> MemoryPlan:

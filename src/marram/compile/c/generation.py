@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from marram.compile.c.answers import Answers
 from marram.compile.c.constant_sharing import constant_names
 from marram.compile.c.emission import header_text, source_text
-from marram.compile.c.families import Family, routine
+from marram.compile.c.families import Family
 from marram.compile.c.geometry import activations_of, keeps_axes, rows_of
 from marram.compile.c.layers import Layer, Layers, layers_of
 from marram.compile.c.lowering import lower
@@ -88,10 +89,11 @@ def generate(
 
 def assembled(found: Layers, family: Family, prefix: str, *, arena_limit_bytes: int | None) -> Assembled:
     """Layers with the family's routines in a plan of the arena; errors as ``generate`` has them."""
-    plan = plan_memory(_problem(found, family), budget_bytes=arena_limit_bytes)
+    answers = Answers(family)
+    plan = plan_memory(_problem(found, answers), budget_bytes=arena_limit_bytes)
     rings = {slot.name: slot.rows for slot in plan.slots if slot.kind == "ring"}
     routines = tuple(
-        _answer(layer, found, rings, family, lean=lean) for layer, lean in zip(found.layers, plan.lean, strict=True)
+        _answer(layer, found, rings, answers, lean=lean) for layer, lean in zip(found.layers, plan.lean, strict=True)
     )
     return Assembled(found=found, routines=routines, functions=functions_of(prefix, found, routines, plan), plan=plan)
 
@@ -115,15 +117,17 @@ def _place(layer: Layer, found: Layers, rings: dict[str, int], *, lean: bool) ->
     )
 
 
-def _problem(found: Layers, family: Family) -> Problem:
+def _problem(found: Layers, answers: Answers) -> Problem:
     tasks = tuple(
-        Task(name=layer.name, inputs=layer.inputs, outputs=layer.outputs, form=_former(layer, found, family))
+        Task(name=layer.name, inputs=layer.inputs, outputs=layer.outputs, form=_former(layer, found, answers))
         for layer in found.layers
     )
-    return Problem(tasks=tasks, values=found.values, inputs=found.inputs, outputs=found.outputs, align_bytes=family.align_bytes)
+    return Problem(
+        tasks=tasks, values=found.values, inputs=found.inputs, outputs=found.outputs, align_bytes=answers.family.align_bytes
+    )
 
 
-def _former(layer: Layer, found: Layers, family: Family):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _former(layer: Layer, found: Layers, answers: Answers):  # type: ignore[no-untyped-def]  # noqa: ANN202
     made: dict[tuple[tuple[int, ...], int, bool], Form] = {}
 
     def form(in_rows: tuple[int, ...], out_rows: int, lean: bool) -> Form:  # noqa: FBT001
@@ -134,7 +138,7 @@ def _former(layer: Layer, found: Layers, family: Family):  # type: ignore[no-unt
                 for name, rows in (*zip(layer.inputs, in_rows, strict=True), (layer.outputs[0], out_rows))
                 if rows != found.values[name].rows
             }
-            answer = _answer(layer, found, rings, family, lean=lean)
+            answer = _answer(layer, found, rings, answers, lean=lean)
             made[key] = Form(
                 scratch_bytes=answer.scratch_bytes,
                 windows=answer.windows,
@@ -149,10 +153,9 @@ def _former(layer: Layer, found: Layers, family: Family):  # type: ignore[no-unt
     return form
 
 
-def _answer(layer: Layer, found: Layers, rings: dict[str, int], family: Family, *, lean: bool) -> Routine:
+def _answer(layer: Layer, found: Layers, rings: dict[str, int], answers: Answers, *, lean: bool) -> Routine:
     """The family's routine; it makes all rows in one call where the rows of its values are not those of its tensors."""
-    place = _place(layer, found, rings, lean=lean)
-    answer = routine(place, family)
+    answer = answers.of(_place(layer, found, rings, lean=lean))
     if answer.windows is None or _keeps_rows(layer, found):
         return answer
     rows = rows_of(layer.site.output.shape)[0] if keeps_axes(layer.site) else layer.site.output.shape[1]

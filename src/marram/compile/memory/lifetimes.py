@@ -14,6 +14,8 @@ class Lives(msgspec.Struct, frozen=True, kw_only=True):
 
     ``first`` and ``last`` are indices of tasks; an output of the model lives to the last task and is in ``kept``. ``plain``
     roots have no views: only they may overlap others or become rings. ``parted`` are written by several tasks, each a part.
+    ``during`` has for each task the roots that live then, ``born`` those of them that do not live before, both in the order of
+    ``first``.
     """
 
     root: dict[str, str]
@@ -22,7 +24,9 @@ class Lives(msgspec.Struct, frozen=True, kw_only=True):
     readers: dict[str, tuple[int, ...]]
     plain: frozenset[str]
     kept: frozenset[str]
-    parted: frozenset[str] = frozenset()
+    parted: frozenset[str]
+    during: tuple[tuple[str, ...], ...]
+    born: tuple[tuple[str, ...], ...]
 
     def dies(self, name: str, task: int) -> bool:
         """Whether nobody needs a value after a task that reads it."""
@@ -30,7 +34,10 @@ class Lives(msgspec.Struct, frozen=True, kw_only=True):
 
     def live(self, first: int, past: int) -> list[str]:
         """Roots that live during one of the tasks ``[first, past)``."""
-        return [name for name in self.first if self.first[name] < past and self.last[name] >= first]
+        found = list(self.during[first])
+        for task in range(first + 1, past):
+            found += self.born[task]
+        return found
 
 
 def lives_of(problem: Problem) -> Lives:
@@ -49,6 +56,12 @@ def lives_of(problem: Problem) -> Lives:
     for name in kept:
         used.setdefault(name, [end, end])[1] = end
     inside = {root[name] for name, value in problem.values.items() if value.inside is not None}
+    during: list[list[str]] = [[] for _ in range(end + 1)]
+    born: list[list[str]] = [[] for _ in range(end + 1)]
+    for name, (first, last) in used.items():
+        born[first].append(name)
+        for step in range(first, last + 1):
+            during[step].append(name)
     return Lives(
         root=root,
         first={name: first for name, (first, _) in used.items()},
@@ -57,6 +70,8 @@ def lives_of(problem: Problem) -> Lives:
         plain=frozenset(name for name in used if name not in inside),
         kept=kept,
         parted=frozenset(name for name, count in written.items() if count > 1),
+        during=tuple(map(tuple, during)),
+        born=tuple(map(tuple, born)),
     )
 
 

@@ -7,7 +7,8 @@ An order decides everything: each block is pushed down upon those before it, and
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -42,33 +43,54 @@ What is above ends at the step where what is below begins; at one step no block 
 """
 
 
-def bound(blocks: Sequence[Block], relations: Relations, step: int) -> int:
-    """Bytes that the blocks of one step need at least, overlaps taken into account."""
-    alive = {index for index, block in enumerate(blocks) if block.first <= step <= block.last}
-    total = 0
-    while alive:
-        group = _linked(alive, relations)
-        alive -= group
+def bound(blocks: Sequence[Block], relations: Relations) -> int:
+    """Bytes that the blocks of some step need at least, overlaps taken into account."""
+    return max((_bound(blocks, near, alive) for alive, near in _meetings(blocks, relations)), default=0)
+
+
+def _bound(blocks: Sequence[Block], relations: Relations, alive: Sequence[int]) -> int:
+    """The same of blocks that live together, with the relations between them."""
+    linked = {index for pair in relations for index in pair}
+    total = sum(blocks[index].size for index in alive if index not in linked)
+    while linked:
+        group = _linked(linked, relations)
+        linked -= group
         total += _group_bound(blocks, relations, group)
     return total
 
 
-def _linked(alive: set[int], relations: Relations) -> set[int]:
-    group = {next(iter(alive))}
+def _linked(among: set[int], relations: Relations) -> set[int]:
+    group = {next(iter(among))}
     while True:
-        more = {b for a, b in relations if a in group and b in alive} | {a for a, b in relations if b in group and a in alive}
+        more = {b for a, b in relations if a in group} | {a for a, b in relations if b in group}
         if more <= group:
             return group
         group |= more
 
 
 def _group_bound(blocks: Sequence[Block], relations: Relations, group: set[int]) -> int:
-    above = {a for a, b in relations if a in group and b in group}
+    above = {a for a, _ in relations if a in group}
     spans = [sum(blocks[index].size for index in above), sum(blocks[index].size for index in group - above)]
     for (a, b), distance in relations.items():
-        if a in group and b in group:
+        if a in group:
             spans.append(max(blocks[b].size, blocks[a].size + min(max(distance, 0), blocks[b].size)))
     return max(spans)
+
+
+def _meetings(blocks: Sequence[Block], relations: Relations) -> Iterator[tuple[list[int], Relations]]:
+    """For each step at which a block begins, as one of them is the dearest: what lives then, and how it may overlap."""
+    steps = sorted({block.first for block in blocks})
+    alive: list[list[int]] = [[] for _ in steps]
+    overlapping: list[Relations] = [{} for _ in steps]
+    for index, block in enumerate(blocks):
+        for step in range(bisect_left(steps, block.first), bisect_right(steps, block.last)):
+            alive[step].append(index)
+    for (a, b), distance in relations.items():
+        for step in range(
+            bisect_left(steps, max(blocks[a].first, blocks[b].first)), bisect_right(steps, min(blocks[a].last, blocks[b].last))
+        ):
+            overlapping[step][a, b] = distance
+    return zip(alive, overlapping, strict=True)
 
 
 def place(blocks: Sequence[Block], relations: Relations, *, align: int, search: bool = True) -> Placement:
@@ -80,8 +102,7 @@ def place(blocks: Sequence[Block], relations: Relations, *, align: int, search: 
         align: for every offset.
         search: go on after the fast rules where these do not reach the bound.
     """
-    steps = {block.first for block in blocks}
-    least = max((bound(blocks, relations, step) for step in steps), default=0)
+    least = bound(blocks, relations)
     best: Placement | None = None
     in_place = [pair for pair, distance in relations.items() if distance == EQUAL]
     for merged in (True, False) if in_place else (False,):
@@ -96,20 +117,28 @@ def place(blocks: Sequence[Block], relations: Relations, *, align: int, search: 
     return best
 
 
+def _joined(count: int, pairs: Sequence[tuple[int, int]]) -> tuple[list[int], list[list[int]]]:
+    """For each of ``count`` blocks the unit that it belongs to when both of each pair are in one, and the units' blocks."""
+    members = {index: [index] for index in range(count)}
+    unit = list(range(count))
+    for a, b in pairs:
+        if unit[a] != unit[b]:
+            moved = members.pop(unit[b])
+            for index in moved:
+                unit[index] = unit[a]
+            members[unit[a]] += moved
+    position = {name: index for index, name in enumerate(sorted(members))}
+    return [position[name] for name in unit], [members[name] for name in sorted(members)]
+
+
 class _Packing:
     """Blocks that stand in place of others are joined to one; then offsets by rules and by search."""
 
     def __init__(self, blocks: Sequence[Block], relations: Relations, joined: list[tuple[int, int]], align: int) -> None:
         self.align = align
         self.complete = False
-        self.unit = list(range(len(blocks)))
-        for a, b in joined:
-            old, new = self.unit[b], self.unit[a]
-            self.unit = [new if unit == old else unit for unit in self.unit]
-        self.names = sorted(set(self.unit))
-        position = {name: index for index, name in enumerate(self.names)}
-        self.unit = [position[unit] for unit in self.unit]
-        count = len(self.names)
+        self.unit, self.members = _joined(len(blocks), joined)
+        count = len(self.members)
         self.size = [0] * count
         self.first = [10**9] * count
         self.last = [-1] * count
@@ -119,10 +148,19 @@ class _Packing:
             self.first[unit] = min(self.first[unit], block.first)
             self.last[unit] = max(self.last[unit], block.last)
         self.rise = self._rises(blocks, relations)
-        self.near = [[other for other in range(count) if self._meets(index, other)] for index in range(count)]
+        self.near = self._neighbours()
 
-    def _meets(self, one: int, other: int) -> bool:
-        return one != other and self.first[one] <= self.last[other] and self.first[other] <= self.last[one]
+    def _neighbours(self) -> list[list[int]]:
+        """For each unit those that live together with it."""
+        near: list[list[int]] = [[] for _ in self.first]
+        alive: list[int] = []
+        for index in sorted(range(len(self.first)), key=self.first.__getitem__):
+            alive = [other for other in alive if self.last[other] >= self.first[index]]
+            for other in alive:
+                near[index].append(other)
+                near[other].append(index)
+            alive.append(index)
+        return near
 
     def _rises(self, blocks: Sequence[Block], relations: Relations) -> dict[tuple[int, int], int]:
         """(upper, lower) -> how far above the lower one's offset the upper one must stand, where less than its size."""
@@ -135,12 +173,10 @@ class _Packing:
 
     def _only(self, blocks: Sequence[Block], a: int, b: int) -> bool:
         """Whether no other blocks of the two units live together than these two."""
-        ones = [index for index, unit in enumerate(self.unit) if unit == self.unit[a]]
-        others = [index for index, unit in enumerate(self.unit) if unit == self.unit[b]]
         return not any(
             blocks[i].first <= blocks[j].last and blocks[j].first <= blocks[i].last and (i, j) != (a, b)
-            for i in ones
-            for j in others
+            for i in self.members[self.unit[a]]
+            for j in self.members[self.unit[b]]
         )
 
     def solved(self, least: int, *, search: bool) -> list[int]:

@@ -180,7 +180,7 @@ class Units:
         blocks = [
             Block(name=name, size=rows.get(name, values[name].rows) * values[name].row_bytes, first=0, last=0) for name in names
         ]
-        return bound(blocks, {(position[a], position[b]): least for (a, b), least in relations.items()}, 0)
+        return bound(blocks, {(position[a], position[b]): least for (a, b), least in relations.items()})
 
     def _floor(self, first: int, past: int) -> int:
         """Bytes that a segment needs at least: rings of one row, outputs all over what dies."""

@@ -13,6 +13,7 @@ addend; *two-sided* gives the addend the accumulator's sign, because the integer
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import product
 
 import msgspec
 import numpy as np
@@ -23,7 +24,9 @@ from marram.core.graph import Array
 MOST_EXCEPTIONS = 4
 _NEVER = 2**40
 _NARROW = 20
-_NUDGES = tuple((a, c) for a in range(-4, 5) for c in range(-6, 7))
+_MOST_UP, _MOST_ASIDE, _ASIDE = 4, 6, 2.0**-18
+_NUDGES = tuple(product(range(-_MOST_UP, _MOST_UP + 1), range(-_MOST_ASIDE, _MOST_ASIDE + 1)))
+"""Tried in this order: units in the last place of the factor, and units of ``_ASIDE`` of the addend."""
 
 
 class FloatScaling(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,13 +84,29 @@ def float_scaling(by: Requantisation, least: Array, greatest: Array) -> FloatSca
 
 
 class _Stairs(msgspec.Struct, frozen=True, kw_only=True):
-    """The integer form's staircase: from accumulator ``first[i]`` on, the output is ``steps[i]`` or more."""
+    """The integer form's staircase as far as the float form can miss it: accumulators around its steps, each array (N,).
 
+    Two accumulators on each side of a step are looked at. Where only the inner ones are off, and both forms rise, the two are
+    equal everywhere else.
+
+    Args:
+        accumulators: int64, within what the channel can come to.
+        steps: int64, the step that an accumulator is near to: its output is either at least that, or less.
+        risen: whether it is at least that.
+        outer: whether it is one of the outer two.
+        one_sided: see the module.
+    """
+
+    accumulators: Array
     steps: Array
-    first: Array
-    least: int
-    greatest: int
+    risen: Array
+    outer: Array
     one_sided: bool
+
+    def at(self, chosen: Array) -> _Stairs:
+        """Some of the accumulators."""
+        arrays = {name: getattr(self, name)[chosen] for name in ("accumulators", "steps", "risen", "outer")}
+        return _Stairs(**arrays, one_sided=self.one_sided)
 
 
 class _Fit(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,13 +123,16 @@ def _channel_fit(multiplier: int, shift: int, ends: tuple[int, int], zero_point:
     steps = np.arange(1 if one_sided else low - zero_point + 1, high - zero_point + 1)
     base = zero_point if one_sided else 0
     half = 2.0 ** (shift - 1) if shift < 0 else 0.0
+    first = np.clip(_first_accumulators(multiplier, shift, steps), ends[0], ends[1] + 1)
+    around = first[:, None] + np.array([-2, -1, 0, 1])
+    sides = np.broadcast_to([[False, False, True, True], [True, False, False, True]], (len(steps), 2, 4))
     stairs = _Stairs(
-        steps=steps + base,
-        first=_first_accumulators(multiplier, shift, steps),
-        least=ends[0],
-        greatest=ends[1],
+        accumulators=around.ravel(),
+        steps=(steps + base).repeat(4),
+        risen=sides[:, 0].ravel(),
+        outer=sides[:, 1].ravel(),
         one_sided=one_sided,
-    )
+    ).at(((around >= ends[0]) & (around <= ends[1])).ravel())
     return _fitted(stairs, np.float32(multiplier * 2.0 ** (shift - 31)), np.float32(half + base))
 
 
@@ -131,49 +153,70 @@ def _first_accumulators(multiplier: int, shift: int, steps: Array) -> Array:
 
 
 def _fitted(stairs: _Stairs, factor: np.float32, addend: np.float32) -> _Fit | None:
-    """The factor and the addend with the fewest exceptions, near the given ones."""
-    best = _fit(stairs, factor, addend)
-    if best is None or best.exceptions:
-        for up, aside in _NUDGES:
-            fit = _fit(stairs, np.float32(factor + up * np.spacing(factor)), np.float32(addend + aside * 2.0**-18))
-            if fit is not None and (best is None or len(fit.exceptions) < len(best.exceptions)):
-                best = fit
-                if not fit.exceptions:
-                    break
-    return best
+    """The factor and the addend with the fewest exceptions, near the given ones; of equals the first of ``_NUDGES``."""
+    given = _tried(stairs, np.array([factor]), np.array([addend]))
+    fit = given.best()
+    if fit is not None and not fit.exceptions:
+        return fit
+    up, aside = np.array(_NUDGES, np.float32).T
+    doubtful = stairs.at(_near(stairs, factor, addend) | given.wrong[0])
+    nudged = _tried(doubtful, factor + up * np.spacing(factor), addend + aside * np.float32(_ASIDE)).best()
+    return nudged if nudged is not None and (fit is None or len(nudged.exceptions) < len(fit.exceptions)) else fit
 
 
-def _fit(stairs: _Stairs, factor: np.float32, addend: np.float32) -> _Fit | None:
-    """The accumulators where the float form is off by one; None where it is worse or there are too many.
+class _Tries(msgspec.Struct, frozen=True, kw_only=True):
+    """Several factors and addends, (T,), and which accumulators of the stairs each of them gets wrong, (T, N)."""
 
-    Two accumulators on each side of a step are looked at. Where only the inner ones are off, and both forms rise, they are
-    equal everywhere else.
-    """
-    first = np.clip(stairs.first, stairs.least, stairs.greatest + 1)
-    around = first[:, None] + np.array([-2, -1, 0, 1])
-    risen = rounded(around, factor, addend, one_sided=stairs.one_sided) >= stairs.steps[:, None]
-    inside = (around >= stairs.least) & (around <= stairs.greatest)
-    wrong = (risen != np.array([False, False, True, True])) & inside
-    if wrong[:, 0].any() or wrong[:, 3].any() or wrong.sum() > MOST_EXCEPTIONS:
+    stairs: _Stairs
+    factor: Array
+    addend: Array
+    wrong: Array
+
+    def best(self) -> _Fit | None:
+        """The first of those with the fewest exceptions; None where all are off by more than one, or too often."""
+        counts = self.wrong.sum(axis=1)
+        usable = ~self.wrong[:, self.stairs.outer].any(axis=1) & (counts <= MOST_EXCEPTIONS)
+        for index in np.argsort(counts, kind="stable"):
+            if usable[index]:
+                wrong = self.wrong[index]
+                places = self.stairs.accumulators[wrong].tolist()
+                if len(set(places)) == len(places):
+                    corrections = np.where(self.stairs.risen[wrong], 1, -1).tolist()
+                    exceptions = tuple(zip(places, corrections, strict=True))
+                    return _Fit(factor=self.factor[index], addend=self.addend[index], exceptions=exceptions)
         return None
-    found = tuple((int(around[step, side]), 1 if side == 2 else -1) for step, side in zip(*np.nonzero(wrong), strict=True))
-    if len({place for place, _ in found}) != len(found):
-        return None
-    return _Fit(factor=factor, addend=addend, exceptions=found)
 
 
-def rounded(values: Array, factor: np.float32, addend: np.float32, *, one_sided: bool) -> Array:
+def _tried(stairs: _Stairs, factor: Array, addend: Array) -> _Tries:
+    """What comes of several factors and addends, (T,)."""
+    outputs = rounded(stairs.accumulators, factor[:, None], addend[:, None], one_sided=stairs.one_sided)
+    return _Tries(stairs=stairs, factor=factor, addend=addend, wrong=(outputs >= stairs.steps) != stairs.risen)
+
+
+def _near(stairs: _Stairs, factor: np.float32, addend: np.float32) -> Array:
+    """Which accumulators, (N,), are so near to a half that one of ``_NUDGES`` or roundings may move them over it."""
+    exact = stairs.accumulators * np.float64(factor)
+    shift = np.float64(addend)
+    total = exact + (shift if stairs.one_sided else np.where(stairs.accumulators < 0, -shift, shift))
+    moved = np.abs(stairs.accumulators) * np.float64(np.spacing(factor)) * _MOST_UP + _ASIDE * _MOST_ASIDE
+    rounding = (np.abs(exact) + np.abs(total) + abs(shift) + 1.0) * 2.0**-23
+    near: Array = np.abs(total - stairs.steps + 0.5) <= 1.25 * (moved + rounding)
+    return near
+
+
+def rounded(values: Array, factor: Array | np.float32, addend: Array | np.float32, *, one_sided: bool) -> Array:
     """What the device computes of int32 accumulators: ``round(fma(float(v), factor, +-addend))``, exactly, as float32.
 
     The product of two float32 is exact in float64. Its sum with the addend is rounded to odd there, so that rounding it again
     to float32 gives what one rounding would (Boldo and Melquiond, Emulation of FMA and correctly rounded sums, 2008).
     """
     wide = values.astype(np.float32).astype(np.float64)
-    product = wide * np.float64(factor)
-    signed = np.float64(addend) if one_sided else np.where(values < 0, -np.float64(addend), np.float64(addend))
-    total = product + signed
-    part = total - product
-    rest = (product - (total - part)) + (signed - part)
+    scaled = wide * np.float64(factor)
+    shift = np.float64(addend)
+    signed = shift if one_sided else np.where(values < 0, -shift, shift)
+    total = scaled + signed
+    part = total - scaled
+    rest = (scaled - (total - part)) + (signed - part)
     even = (total.view(np.int64) & 1) == 0
     odd = np.where((rest != 0) & even, np.nextafter(total, np.where(rest > 0, np.inf, -np.inf)), total)
     result: Array = np.rint(odd.astype(np.float32))
