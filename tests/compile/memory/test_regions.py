@@ -137,6 +137,7 @@ def test_copies_that_turn_out_too_large_stay_in_flash():
     none = settled(problem, plan, {"widen": 129, "narrow": 64})
     assert [copy.task for copy in none.copies] == ["narrow"]
     assert none.memories[0].copied_bytes == 64
+    assert none.wait_cycles == plan.wait_cycles + 640.0
 
 
 @settings(max_examples=10)

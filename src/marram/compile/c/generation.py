@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from marram.compile.c.answers import Answers
+from marram.compile.c.arenas import check_regions
 from marram.compile.c.constant_sharing import constant_names
+from marram.compile.c.constant_traffic import array_bytes, own_arrays, weights_of
 from marram.compile.c.emission import header_text, source_text
 from marram.compile.c.families import Family
 from marram.compile.c.geometry import activations_of, keeps_axes, rows_of
@@ -14,7 +16,17 @@ from marram.compile.c.lowering import lower
 from marram.compile.c.place import Place, Routine
 from marram.compile.c.repetition import Functions, functions_of
 from marram.compile.c.sources import identifier
-from marram.compile.memory import Form, MemoryPlan, Problem, Task, plan_memory
+from marram.compile.memory import (
+    Form,
+    MemoryPlan,
+    Problem,
+    Region,
+    Task,
+    Weights,
+    plan_in_regions,
+    plan_memory,
+    settled,
+)
 from marram.core.graph import Graph
 from marram.core.operators import operator_name
 from marram.model.counts import counts
@@ -59,7 +71,14 @@ class Assembled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def generate(
-    graph: Graph, family: Family, *, name: str | None = None, arena_limit_bytes: int | None = None, pack_weights: bool = False
+    graph: Graph,
+    family: Family,
+    *,
+    name: str | None = None,
+    arena_limit_bytes: int | None = None,
+    pack_weights: bool = False,
+    memories: tuple[Region, ...] = (),
+    flash_cost: float | None = None,
 ) -> Generated:
     """C source of an integer Graph for a kernel family.
 
@@ -69,13 +88,22 @@ def generate(
         name: prefix of every name in the C; None takes the graph's.
         arena_limit_bytes: what the arena may hold; None asks for the fastest plan.
         pack_weights: layers whose weights fit 4 or 2 bits have them so in flash: less of it, more instructions.
+        memories: where there are several, each with what it has for an arena and copies; there is no other limit then.
+        flash_cost: with ``memories``, how many cycles a byte read from flash waits: constants that wait less in one of the
+            memories are copied there as far as it has room. None leaves all of them in flash.
 
     Raises:
-        UserError: floats inside, an operator or shape without a kernel, or an accumulator that can overflow.
+        UserError: floats inside, an operator or shape without a kernel, or an accumulator that can overflow; memories that
+            cannot be, or in which the values find no room.
     """
+    check_regions(memories)
     lowered = lower(graph)
     prefix = identifier(name or graph.name)
-    made = assembled(layers_of(lowered, pack_weights=pack_weights), family, prefix, arena_limit_bytes=arena_limit_bytes)
+    found = layers_of(lowered, pack_weights=pack_weights)
+    if memories:
+        made = spread(found, family, prefix, lowered, memories=memories, flash_cost=flash_cost)
+    else:
+        made = assembled(found, family, prefix, arena_limit_bytes=arena_limit_bytes)
     files = {
         f"{prefix}.h": header_text(prefix, lowered, made.plan, family),
         f"{prefix}.c": source_text(
@@ -91,11 +119,30 @@ def assembled(found: Layers, family: Family, prefix: str, *, arena_limit_bytes: 
     """Layers with the family's routines in a plan of the arena; errors as ``generate`` has them."""
     answers = Answers(family)
     plan = plan_memory(_problem(found, answers), budget_bytes=arena_limit_bytes)
-    rings = {slot.name: slot.rows for slot in plan.slots if slot.kind == "ring"}
-    routines = tuple(
-        _answer(layer, found, rings, answers, lean=lean) for layer, lean in zip(found.layers, plan.lean, strict=True)
-    )
+    routines = _routines(found, plan, answers)
     return Assembled(found=found, routines=routines, functions=functions_of(prefix, found, routines, plan), plan=plan)
+
+
+def spread(
+    found: Layers, family: Family, prefix: str, graph: Graph, *, memories: tuple[Region, ...], flash_cost: float | None
+) -> Assembled:
+    """As ``assembled``, over several memories; ``graph`` is the lowered one that the layers are of."""
+    answers = Answers(family)
+    problem = _problem(found, answers)
+    weights: tuple[Weights, ...] = ()
+    if flash_cost is not None:
+        fastest = tuple(_answer(layer, found, {}, answers, lean=False) for layer in found.layers)
+        weights = weights_of(graph, found, fastest)
+    plan = plan_in_regions(problem, memories, weights, flash_cost=flash_cost)
+    routines = _routines(found, plan, answers)
+    if plan.copies:
+        plan = settled(problem, plan, {each.task: each.size_bytes for each in weights_of(graph, found, routines)})
+    return Assembled(found=found, routines=routines, functions=functions_of(prefix, found, routines, plan), plan=plan)
+
+
+def _routines(found: Layers, plan: MemoryPlan, answers: Answers) -> tuple[Routine, ...]:
+    rings = {slot.name: slot.rows for slot in plan.slots if slot.kind == "ring"}
+    return tuple(_answer(layer, found, rings, answers, lean=lean) for layer, lean in zip(found.layers, plan.lean, strict=True))
 
 
 def _place(layer: Layer, found: Layers, rings: dict[str, int], *, lean: bool) -> Place:
@@ -197,9 +244,4 @@ def records_of(graph: Graph, made: Assembled) -> tuple[LayerRecord, ...]:
 
 def _own_bytes(layer: Layer, answer: Routine, names: dict[str, str], role: str) -> int:
     """Bytes of the constants of a role that do not stand in the source for an earlier layer."""
-    own = [array for array in answer.constants if names[array.name] == f"{layer.name}_{array.name}" and array.role == role]
-    return sum(array.values.size * _item(array.c_type) for array in own)
-
-
-def _item(c_type: str) -> int:
-    return int(c_type.removesuffix("_t").lstrip("uint")) // 8
+    return sum(array_bytes(array) for array in own_arrays(layer, answer, names) if array.role == role)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from marram.compile.memory.layout import Layout
-from marram.compile.memory.placement import Placement, place
+from marram.compile.memory.placement import Placement, bound_together, place
 from marram.compile.memory.traffic import Weights
 
 
@@ -34,6 +34,10 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     weights: Sequence[Weights]
     flash_cost: float | None
     align_bytes: int
+
+    def saved(self, weights: Weights, region: Region) -> float:
+        """Cycles that a copy of constants saves a run."""
+        return 0.0 if self.flash_cost is None else weights.reads * (self.flash_cost - region.byte_cost)
 
     def waits(self, filled: Filled, regions: Sequence[Region]) -> float:
         """Cycles that a run waits."""
@@ -67,14 +71,13 @@ class _Item(msgspec.Struct, frozen=True, kw_only=True):
     gain: float
 
 
-def fill(load: Load, regions: Sequence[Region], *, copies_late: bool, search: bool = False) -> Filled | None:
+def fill(load: Load, regions: Sequence[Region], *, copies_late: bool) -> Filled | None:
     """One way to fill the regions; None where blocks are left over.
 
     Args:
         load: what is to stand somewhere.
         regions: the memories.
         copies_late: copies take only what blocks have left over; else the better use of each byte decides.
-        search: place the blocks of each region as tightly as can be found.
     """
     blocks = [-1] * len(load.layout.blocks)
     offsets = [0] * len(blocks)
@@ -88,7 +91,7 @@ def fill(load: Load, regions: Sequence[Region], *, copies_late: bool, search: bo
         items.sort(key=lambda item: (copies_late and item.copy, -item.gain))
         inside = _inside(load, items, regions[at])
         standing = [item.index for item in inside if not item.copy]
-        placement = _placed(load, standing, search=search)
+        placement = _placed(load, standing, search=False)
         tops[at] = placement.size
         for index, offset in zip(standing, placement.offsets, strict=True):
             blocks[index], offsets[index] = at, offset
@@ -98,6 +101,19 @@ def fill(load: Load, regions: Sequence[Region], *, copies_late: bool, search: bo
     if -1 in blocks:
         return None
     return Filled(blocks=tuple(blocks), offsets=tuple(offsets), copies=tuple(copies), tops=tuple(tops))
+
+
+def tightened(load: Load, filled: Filled) -> Filled:
+    """The same with the blocks of each region placed as tightly as can be found."""
+    offsets, tops = [0] * len(filled.blocks), []
+    for at in range(len(filled.tops)):
+        standing = [index for index, home in enumerate(filled.blocks) if home == at]
+        placement = _placed(load, standing, search=True)
+        tops.append(placement.size)
+        for index, offset in zip(standing, placement.offsets, strict=True):
+            offsets[index] = offset
+    better = all(new <= old for new, old in zip(tops, filled.tops, strict=True))
+    return msgspec.structs.replace(filled, offsets=tuple(offsets), tops=tuple(tops)) if better else filled
 
 
 def _block_items(load: Load, region: Region, next_cost: float) -> list[_Item]:
@@ -111,19 +127,16 @@ def _block_items(load: Load, region: Region, next_cost: float) -> list[_Item]:
 
 def _copy_items(load: Load, region: Region) -> list[_Item]:
     """Constants that are read faster here than in flash."""
-    saved = 0.0 if load.flash_cost is None else load.flash_cost - region.byte_cost
-    if saved <= 0:
-        return []
     return [
-        _Item(index=index, copy=True, size=each.size_bytes, gain=each.reads * saved / max(each.size_bytes, 1))
+        _Item(index=index, copy=True, size=each.size_bytes, gain=load.saved(each, region) / each.size_bytes)
         for index, each in enumerate(load.weights)
-        if each.size_bytes
+        if each.size_bytes and load.saved(each, region) > 0
     ]
 
 
 def _inside(load: Load, items: Sequence[_Item], region: Region) -> list[_Item]:
     """As many items as the region holds, the first of them first; tried by the handful, as placing takes long."""
-    wanted = [item for item in items if item.size <= region.size_bytes]
+    wanted = _hopeful(load, items, region)
     inside: list[_Item] = []
     at, step = 0, len(wanted)
     while at < len(wanted):
@@ -137,6 +150,44 @@ def _inside(load: Load, items: Sequence[_Item], region: Region) -> list[_Item]:
         else:
             step = len(handful) // 2
     return inside
+
+
+def _hopeful(load: Load, items: Sequence[_Item], region: Region) -> list[_Item]:
+    """Items that fit by the bound of every step, one added to the other: few of them are left over when they are placed."""
+    layout = load.layout
+    near: dict[int, list[tuple[int, int]]] = {}
+    for pair in layout.relations:
+        for index in pair:
+            near.setdefault(index, []).append(pair)
+    alive: dict[int, list[int]] = {}
+    kept: list[_Item] = []
+    copied, highest = 0, 0
+    for item in items:
+        if item.copy:
+            size = _up(item.size, load.align_bytes)
+            if highest + copied + size <= region.size_bytes:
+                copied += size
+                kept.append(item)
+            continue
+        block = layout.blocks[item.index]
+        top = 0
+        for step in range(block.first, block.last + 1):
+            members = [*alive.get(step, ()), item.index]
+            related = {
+                pair: layout.relations[pair]
+                for member in members
+                for pair in near.get(member, ())
+                if pair[0] in members and pair[1] in members
+            }
+            top = max(top, bound_together(layout.blocks, related, members))
+            if top + copied > region.size_bytes:
+                break
+        else:
+            highest = max(highest, top)
+            kept.append(item)
+            for step in range(block.first, block.last + 1):
+                alive.setdefault(step, []).append(item.index)
+    return kept
 
 
 def _fits(load: Load, items: Sequence[_Item], region: Region) -> bool:

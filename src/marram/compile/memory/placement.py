@@ -45,10 +45,10 @@ What is above ends at the step where what is below begins; at one step no block 
 
 def bound(blocks: Sequence[Block], relations: Relations) -> int:
     """Bytes that the blocks of some step need at least, overlaps taken into account."""
-    return max((_bound(blocks, near, alive) for alive, near in _meetings(blocks, relations)), default=0)
+    return max((bound_together(blocks, near, alive) for alive, near in _meetings(blocks, relations)), default=0)
 
 
-def _bound(blocks: Sequence[Block], relations: Relations, alive: Sequence[int]) -> int:
+def bound_together(blocks: Sequence[Block], relations: Relations, alive: Sequence[int]) -> int:
     """The same of blocks that live together, with the relations between them."""
     linked = {index for pair in relations for index in pair}
     total = sum(blocks[index].size for index in alive if index not in linked)

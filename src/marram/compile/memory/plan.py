@@ -120,11 +120,12 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The constants of a task that stand in RAM: which memory, by index, and at most how many bytes."""
+    """The constants of a task that stand in RAM: which memory, by index, at most how many bytes, what it saves a run."""
 
     task: str
     memory: int
     size_bytes: int
+    saved_cycles: float = 0.0
 
 
 class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from marram.compile.memory.explanation import explained_memories
-from marram.compile.memory.filling import Filled, Load, Region, fill
+from marram.compile.memory.filling import Filled, Load, Region, fill, tightened
 from marram.compile.memory.layout import Chain, calls_of, layout_of, slots_of
 from marram.compile.memory.lifetimes import Lives, largest_live_set, lives_of
 from marram.compile.memory.plan import Copy, Memory, MemoryPlan, Problem
@@ -31,7 +31,6 @@ class _Trial(msgspec.Struct, frozen=True, kw_only=True):
     chain: Chain
     load: Load
     filled: Filled
-    copies_late: bool
     cycles: float
 
 
@@ -91,7 +90,7 @@ def _filled(chain: Chain, load: Load, regions: Sequence[Region]) -> list[_Trial]
         filled = fill(load, regions, copies_late=copies_late)
         if filled is not None:
             cycles = _instructions(chain) + load.waits(filled, regions)
-            found.append(_Trial(chain=chain, load=load, filled=filled, copies_late=copies_late, cycles=cycles))
+            found.append(_Trial(chain=chain, load=load, filled=filled, cycles=cycles))
     return found
 
 
@@ -101,8 +100,7 @@ def _instructions(chain: Chain) -> float:
 
 def _plan(problem: Problem, lives: Lives, best: _Trial, regions: Sequence[Region], *, fastest: Chain) -> MemoryPlan:
     weights = best.load.weights
-    filled = fill(best.load, regions, copies_late=best.copies_late, search=True)
-    assert filled is not None
+    filled = tightened(best.load, best.filled)
     calls, rolled = calls_of(best.chain)
     least = _instructions(fastest)
     done = MemoryPlan(
@@ -118,7 +116,7 @@ def _plan(problem: Problem, lives: Lives, best: _Trial, regions: Sequence[Region
             for region, top in zip(regions, filled.tops, strict=True)
         ),
         copies=tuple(
-            Copy(task=each.task, memory=at, size_bytes=each.size_bytes)
+            Copy(task=each.task, memory=at, size_bytes=each.size_bytes, saved_cycles=best.load.saved(each, regions[at]))
             for each, at in zip(weights, filled.copies, strict=True)
             if at is not None
         ),
@@ -147,5 +145,6 @@ def settled(problem: Problem, plan: MemoryPlan, constants: dict[str, int]) -> Me
         msgspec.structs.replace(memory, copied_bytes=memory.size_bytes - memory.arena_bytes - left)
         for memory, left in zip(plan.memories, room, strict=True)
     )
-    done = msgspec.structs.replace(plan, memories=memories, copies=tuple(copies))
+    lost = sum(copy.saved_cycles for copy in plan.copies) - sum(copy.saved_cycles for copy in copies)
+    done = msgspec.structs.replace(plan, memories=memories, copies=tuple(copies), wait_cycles=plan.wait_cycles + max(lost, 0.0))
     return msgspec.structs.replace(done, explanation=explained_memories(problem, done))

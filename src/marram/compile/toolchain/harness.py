@@ -42,8 +42,7 @@ def harness_header(generated: Generated) -> str:
             "#define HARNESS_MODEL_H",
             f'#include "{prefix}.h"',
             f"#define HARNESS_ABI {ABI}",
-            f"#define HARNESS_ARENA_BYTES {upper}_ARENA_BYTES",
-            f"#define HARNESS_ARENA_ALIGN {upper}_ARENA_ALIGN",
+            *_arena_lines(generated),
             f"#define HARNESS_INPUTS {upper}_INPUTS",
             f"#define HARNESS_OUTPUTS {upper}_OUTPUTS",
             f"#define HARNESS_INPUT_BYTES {{{inputs}}}",
@@ -56,6 +55,20 @@ def harness_header(generated: Generated) -> str:
             "",
         ]
     )
+
+
+def _arena_lines(generated: Generated) -> list[str]:
+    """Sizes of the arenas; where there are several memories, ``HARNESS_EACH_ARENA`` has those that are used by name."""
+    prefix, upper, memories = generated.name, generated.name.upper(), generated.plan.memories
+    if not memories:
+        return [f"#define HARNESS_ARENA_BYTES {upper}_ARENA_BYTES", f"#define HARNESS_ARENA_ALIGN {upper}_ARENA_ALIGN"]
+    sizes = [(memory.name, f"{upper}_ARENA_{memory.name.upper()}_BYTES") for memory in memories if memory.arena_bytes]
+    return [
+        f"#define HARNESS_ARENAS {prefix}_arenas",
+        f"#define HARNESS_EACH_ARENA(X) {' '.join(f'X({name}, {size})' for name, size in sizes)}",
+        f"#define HARNESS_ARENA_BYTES ({' + '.join(size for _, size in sizes)})",
+        f"#define HARNESS_ARENA_ALIGN {upper}_ARENA_ALIGN",
+    ]
 
 
 def write_sources(generated: Generated, folder: Path, runtime: tuple[str, ...]) -> None:

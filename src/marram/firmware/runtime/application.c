@@ -4,7 +4,20 @@
 _Noreturn void marram_fault(const uint32_t *frame);
 _Noreturn void marram_stop(int code);
 
+#if defined(HARNESS_ARENAS)
+/* One in each memory that the model uses; the linker script knows .arena.<memory>. */
+#define ARENA(name, bytes) \
+    __attribute__((aligned(HARNESS_ARENA_ALIGN), section(".arena." #name))) static uint8_t arena_##name[bytes];
+HARNESS_EACH_ARENA(ARENA)
+#define FIELDS(name, bytes) .name = arena_##name, .name##_bytes = sizeof arena_##name,
+static const HARNESS_ARENAS arenas = {HARNESS_EACH_ARENA(FIELDS)};
+#define GIVEN &arenas
+#define PLACE &arenas
+#else
 __attribute__((aligned(HARNESS_ARENA_ALIGN), section(".arena"))) static uint8_t arena[HARNESS_ARENA_BYTES];
+#define GIVEN arena, sizeof arena
+#define PLACE arena
+#endif
 
 /* As far as the compiler can tell, somebody writes there and reads there. */
 static void let_out(const volatile void *place)
@@ -14,9 +27,9 @@ static void let_out(const volatile void *place)
 
 int main(void)
 {
-    let_out(harness_input(arena, 0));
-    const int status = (int)harness_invoke(arena, sizeof arena);
-    let_out(harness_output(arena, 0));
+    let_out(harness_input(PLACE, 0));
+    const int status = (int)harness_invoke(GIVEN);
+    let_out(harness_output(PLACE, 0));
     return status;
 }
 

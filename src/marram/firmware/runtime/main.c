@@ -5,17 +5,42 @@
 #include "protocol.h"
 
 enum { GUARD_BYTES = 32, GUARD = 0x5A };
-#define ARENA_ALL (HARNESS_ARENA_BYTES + 2u * GUARD_ALIGNED)
-/* The guard before the arena keeps the arena aligned. */
+/* The guard before an arena keeps the arena aligned. */
 #define GUARD_ALIGNED (HARNESS_ARENA_ALIGN > GUARD_BYTES ? HARNESS_ARENA_ALIGN : GUARD_BYTES)
 
-#if defined(__arm__)
-#define IN_ARENA section(".arena"),
+/* One arena, or one in each of several memories; the linker script knows .arena and .arena.<memory>. */
+#if defined(HARNESS_ARENAS)
+#define SECTION(name) ".arena." #name
 #else
-#define IN_ARENA
+#define SECTION(name) ".arena"
+#define HARNESS_EACH_ARENA(X) X(arena, HARNESS_ARENA_BYTES)
 #endif
-__attribute__((IN_ARENA aligned(HARNESS_ARENA_ALIGN))) static uint8_t guarded[ARENA_ALL];
-#define ARENA (guarded + GUARD_ALIGNED)
+#if defined(__arm__)
+#define IN_ARENA(name) section(SECTION(name)),
+#else
+#define IN_ARENA(name)
+#endif
+#define GUARDED(name, bytes) \
+    __attribute__((IN_ARENA(name) aligned(HARNESS_ARENA_ALIGN))) static uint8_t guarded_##name[(bytes) + 2u * GUARD_ALIGNED];
+HARNESS_EACH_ARENA(GUARDED)
+
+typedef struct {
+    uint8_t *guarded; /* a guard, the arena, a guard */
+    uint32_t bytes;   /* of the arena */
+} Guarded;
+#define LISTED(name, bytes) {guarded_##name, bytes},
+static const Guarded all_arenas[] = {HARNESS_EACH_ARENA(LISTED)};
+enum { ARENAS = sizeof all_arenas / sizeof all_arenas[0] };
+
+#if defined(HARNESS_ARENAS)
+#define FIELDS(name, bytes) .name = guarded_##name + GUARD_ALIGNED, .name##_bytes = (bytes),
+static const HARNESS_ARENAS arenas = {HARNESS_EACH_ARENA(FIELDS)};
+#define PLACE (&arenas)
+#define GIVEN (&arenas)
+#else
+#define PLACE (guarded_arena + GUARD_ALIGNED)
+#define GIVEN PLACE, HARNESS_ARENA_BYTES
+#endif
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -32,7 +57,7 @@ static const uint8_t digest[32] = HARNESS_DIGEST;
 /* The calls whose instructions are counted and whose stack is measured; kept apart so that they can be found in the image. */
 __attribute__((noinline)) static uint32_t marram_counted_invoke(void)
 {
-    const uint32_t status = (uint32_t)harness_invoke(ARENA, HARNESS_ARENA_BYTES);
+    const uint32_t status = (uint32_t)harness_invoke(GIVEN);
     __asm volatile("" ::: "memory"); /* the call is no tail call: it comes back here */
     return status;
 }
@@ -66,15 +91,20 @@ static int guards_hold(void)
 
 static void set_guards(void)
 {
-    __asan_poison_memory_region(guarded, GUARD_ALIGNED);
-    __asan_poison_memory_region(ARENA + HARNESS_ARENA_BYTES, GUARD_ALIGNED);
+    for (int i = 0; i < ARENAS; i++) {
+        __asan_poison_memory_region(all_arenas[i].guarded, GUARD_ALIGNED);
+        __asan_poison_memory_region(all_arenas[i].guarded + GUARD_ALIGNED + all_arenas[i].bytes, GUARD_ALIGNED);
+    }
 }
 #else
 static int guards_hold(void)
 {
-    for (uint32_t i = 0; i < GUARD_ALIGNED; i++) {
-        if (guarded[i] != GUARD || ARENA[HARNESS_ARENA_BYTES + i] != GUARD) {
-            return 0;
+    for (int i = 0; i < ARENAS; i++) {
+        const uint8_t *const before = all_arenas[i].guarded, *const after = before + GUARD_ALIGNED + all_arenas[i].bytes;
+        for (uint32_t k = 0; k < GUARD_ALIGNED; k++) {
+            if (before[k] != GUARD || after[k] != GUARD) {
+                return 0;
+            }
         }
     }
     return 1;
@@ -82,9 +112,12 @@ static int guards_hold(void)
 
 static void set_guards(void)
 {
-    for (uint32_t i = 0; i < GUARD_ALIGNED; i++) {
-        guarded[i] = GUARD;
-        ARENA[HARNESS_ARENA_BYTES + i] = GUARD;
+    for (int i = 0; i < ARENAS; i++) {
+        uint8_t *const before = all_arenas[i].guarded, *const after = before + GUARD_ALIGNED + all_arenas[i].bytes;
+        for (uint32_t k = 0; k < GUARD_ALIGNED; k++) {
+            before[k] = GUARD;
+            after[k] = GUARD;
+        }
     }
 }
 #endif
@@ -114,7 +147,7 @@ static int32_t take_inputs(const marram_frame *asked, uint8_t *extra, uint32_t e
         return skip(asked->length) ? MARRAM_BAD_LENGTH : -1;
     }
     for (int i = 0; i < HARNESS_INPUTS; i++) {
-        if (!marram_take(harness_input(ARENA, i), input_bytes[i])) {
+        if (!marram_take(harness_input(PLACE, i), input_bytes[i])) {
             return -1;
         }
     }
@@ -122,7 +155,7 @@ static int32_t take_inputs(const marram_frame *asked, uint8_t *extra, uint32_t e
         return -1;
     }
     for (int i = 0; i < HARNESS_INPUTS; i++) {
-        crc = marram_crc32(crc, harness_input(ARENA, i), input_bytes[i]);
+        crc = marram_crc32(crc, harness_input(PLACE, i), input_bytes[i]);
     }
     return marram_crc32(crc, extra, extra_bytes) == marram_get32(sent) ? 0 : MARRAM_BAD_CRC;
 }
@@ -167,10 +200,43 @@ static int32_t answer_run(const marram_frame *asked)
     }
     marram_answer_begin(asked, 0, all_outputs());
     for (int i = 0; i < HARNESS_OUTPUTS; i++) {
-        marram_answer_bytes(harness_output(ARENA, i), output_bytes[i]);
+        marram_answer_bytes(harness_output(PLACE, i), output_bytes[i]);
     }
     marram_answer_end();
     return 0;
+}
+
+/* Whether the model says what is wrong with the memory that it is given, whichever it is. */
+static int refuses_wrong_arenas(void)
+{
+#if defined(HARNESS_ARENAS)
+    HARNESS_ARENAS wrong;
+    if (harness_invoke(NULL) != MARRAM_NULL_POINTER) {
+        return 0;
+    }
+#define WRONG(name, bytes) \
+    wrong = arenas; \
+    wrong.name = NULL; \
+    if (harness_invoke(&wrong) != MARRAM_NULL_POINTER) { \
+        return 0; \
+    } \
+    wrong = arenas; \
+    wrong.name##_bytes = (bytes) - 1u; \
+    if (harness_invoke(&wrong) != MARRAM_ARENA_TOO_SMALL) { \
+        return 0; \
+    } \
+    wrong = arenas; \
+    wrong.name = (uint8_t *)arenas.name + 1; \
+    if (harness_invoke(&wrong) != MARRAM_ARENA_MISALIGNED) { \
+        return 0; \
+    }
+    HARNESS_EACH_ARENA(WRONG)
+    return 1;
+#else
+    return harness_invoke(NULL, HARNESS_ARENA_BYTES) == MARRAM_NULL_POINTER &&
+           harness_invoke(PLACE, HARNESS_ARENA_BYTES - 1u) == MARRAM_ARENA_TOO_SMALL &&
+           harness_invoke(PLACE + 1, HARNESS_ARENA_BYTES) == MARRAM_ARENA_MISALIGNED;
+#endif
 }
 
 /* The model's answer to wrong arguments, then to the given inputs. */
@@ -182,9 +248,7 @@ static int32_t answer_self_test(const marram_frame *asked)
     if (status != 0) {
         return status;
     }
-    if (harness_invoke(NULL, HARNESS_ARENA_BYTES) != MARRAM_NULL_POINTER ||
-        harness_invoke(ARENA, HARNESS_ARENA_BYTES - 1u) != MARRAM_ARENA_TOO_SMALL ||
-        harness_invoke(ARENA + 1, HARNESS_ARENA_BYTES) != MARRAM_ARENA_MISALIGNED) {
+    if (!refuses_wrong_arenas()) {
         return MARRAM_SELF_TEST_FAILED;
     }
     status = (int32_t)checked_invoke();
@@ -192,7 +256,7 @@ static int32_t answer_self_test(const marram_frame *asked)
         return status;
     }
     for (int i = 0; i < HARNESS_OUTPUTS; i++) {
-        crc = marram_crc32(crc, harness_output(ARENA, i), output_bytes[i]);
+        crc = marram_crc32(crc, harness_output(PLACE, i), output_bytes[i]);
     }
     if (crc != marram_get32(expected)) {
         return MARRAM_SELF_TEST_FAILED;
@@ -215,7 +279,7 @@ __attribute__((noinline)) static uint32_t stack_of_invoke(uint32_t *status)
     for (; word < here; word++) {
         *word = UNUSED;
     }
-    *status = (uint32_t)harness_invoke(ARENA, HARNESS_ARENA_BYTES);
+    *status = (uint32_t)harness_invoke(GIVEN);
     word = marram_stack_limit;
     while (word < here && *word == UNUSED) {
         word++;
