@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from marram.measure.wire.process import ProcessLink
 
 
 class NativeSession:
-    """A model's shared library with an arena of its own; ``run`` as in the port ``Session``. Not for two threads at once.
+    """A model's shared library with arenas of its own; ``run`` as in the port ``Session``. Not for two threads at once.
 
     Args:
         generated: the model.
@@ -33,12 +34,16 @@ class NativeSession:
             raise DeviceError(f"the library cannot be loaded: {error}", where=str(library)) from error
         name, graph = generated.name, generated.graph
         self._invoke = getattr(self._library, f"{name}_invoke")
-        self._size = generated.plan.arena_bytes
-        self._kept = np.zeros(self._size + _ALIGN, dtype=np.uint8)
+        sizes = [memory.arena_bytes for memory in generated.plan.memories] or [generated.plan.arena_bytes]
+        begins = [0, *accumulate(-(-size // _ALIGN) * _ALIGN for size in sizes)]
+        self._kept = np.zeros(begins[-1] + _ALIGN, dtype=np.uint8)
         base = -self._kept.ctypes.data % _ALIGN
-        self._arena = self._kept[base : base + self._size]
-        self._address = self._arena.ctypes.data
-        self._arguments = ctypes.c_void_p(self._address), ctypes.c_size_t(self._size)
+        self._arenas = self._kept[base : base + begins[-1]]
+        self._address = self._arenas.ctypes.data
+        given = [number for begin, size in zip(begins, sizes, strict=False) for number in (self._address + begin, size)]
+        self._struct = (ctypes.c_size_t * len(given))(*given)  # a pointer and a size for each arena
+        several = ctypes.cast(self._struct, ctypes.c_void_p)
+        self._arguments = (several,) if generated.plan.memories else (ctypes.c_void_p(given[0]), ctypes.c_size_t(given[1]))
         self._inputs = [self._view(f"{name}_input", index, tensor) for index, tensor in enumerate(graph.input_tensors)]
         self._expected = [(view, view.shape, view.dtype) for view in self._inputs]
         self._outputs = [self._view(f"{name}_output", index, tensor) for index, tensor in enumerate(graph.output_tensors)]
@@ -46,8 +51,8 @@ class NativeSession:
     def _view(self, function: str, index: int, tensor: Tensor) -> Array:
         place = getattr(self._library, function)
         place.argtypes, place.restype = (ctypes.c_void_p, ctypes.c_int), ctypes.c_void_p
-        offset = place(self._address, index) - self._address
-        found: Array = self._arena[offset : offset + tensor.size_bytes].view(tensor.dtype).reshape(tensor.shape)
+        offset = place(self._arguments[0], index) - self._address
+        found: Array = self._arenas[offset : offset + tensor.size_bytes].view(tensor.dtype).reshape(tensor.shape)
         return found
 
     def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:

@@ -11,8 +11,19 @@ import msgspec
 from marram.core.errors import UserError
 
 
+class BoardMemory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A memory beside flash and main RAM."""
+
+    name: str
+    origin: int
+    size_bytes: int
+
+
 class Board(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A board: sizes in bytes, ``flags`` for arm-none-eabi-gcc, ``machine`` as QEMU calls it, ``uart`` an address or 0."""
+    """A board: sizes in bytes, ``flags`` for arm-none-eabi-gcc, ``machine`` as QEMU calls it, ``uart`` an address or 0.
+
+    ``memories`` are those beside flash and main RAM that images may use; models of one arena leave them alone.
+    """
 
     name: str
     core: str
@@ -24,6 +35,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ram_bytes: int
     stack_bytes: int
     uart: int = 0
+    memories: tuple[BoardMemory, ...] = ()
 
 
 @cache

@@ -13,6 +13,7 @@ from marram.compile.c.generation import Generated
 from marram.compile.toolchain.boards import Board, boards_of
 from marram.compile.toolchain.commands import call
 from marram.compile.toolchain.elf import Elf, read_archive, read_elf
+from marram.compile.toolchain.elsewhere import elsewhere, script_of, startup_flags
 from marram.compile.toolchain.harness import RUNTIME_HEADERS, runtime_text, write_sources
 from marram.compile.toolchain.linkage import Linkage, linked
 from marram.compile.toolchain.sizes import Sizes, forecast, measured
@@ -70,26 +71,27 @@ def compile_model(generated: Generated, board: Board, folder: Path, *, flags: Se
     write_sources(generated, folder, _OF_MODEL)
     call([COMPILER, *board.flags, *FLAGS, *flags, "-c", f"{generated.name}.c"], folder=folder)
     call([COMPILER, *board.flags, *FLAGS, *WARNINGS, *_RUNTIME_FLAGS, "-c", *_OF_MODEL], folder=folder)
-    for name, data in _board_objects(board).items():
+    others = elsewhere(generated, board)
+    for name, data in _board_objects(board, startup_flags(others)).items():
         (folder / name).write_bytes(data)
     linkage = _linkage(generated, board, folder)
     return Compiled(
         generated=generated,
         board=board,
         folder=folder,
-        sizes=forecast(linkage, board),
+        sizes=forecast(linkage, board, others),
         stack=_stack(generated, linkage, folder),
     )
 
 
 @cache
-def _board_objects(board: Board) -> dict[str, bytes]:
+def _board_objects(board: Board, flags: tuple[str, ...]) -> dict[str, bytes]:
     """The runtime's files that know nothing of a model, compiled for a board once in this process."""
     uart = (f"-DMARRAM_UART={board.uart:#x}u",) if board.uart else ()
     with tempfile.TemporaryDirectory(prefix="marram-runtime-") as work:
         for name in (*RUNTIME_HEADERS, *_OF_BOARD):
             (Path(work) / name).write_text(runtime_text(name), encoding="ascii")
-        call([COMPILER, *board.flags, *FLAGS, *WARNINGS, *_RUNTIME_FLAGS, *uart, "-c", *_OF_BOARD], folder=Path(work))
+        call([COMPILER, *board.flags, *FLAGS, *WARNINGS, *_RUNTIME_FLAGS, *uart, *flags, "-c", *_OF_BOARD], folder=Path(work))
         return {path.name: path.read_bytes() for path in Path(work).iterdir() if path.suffix in {".o", ".su"}}
 
 
@@ -107,7 +109,7 @@ def compile_for(generated: Generated, core: str, folder: Path, *, flags: Sequenc
             return compiled
         needs.append(
             f"{board.name}: needs {compiled.sizes.flash_bytes} of {board.flash_bytes} bytes of flash and "
-            f"{compiled.sizes.ram_bytes + compiled.stack.size_bytes} of {board.ram_bytes} bytes of RAM"
+            f"{compiled.sizes.main_ram_bytes + compiled.stack.size_bytes} of {board.ram_bytes} bytes of RAM"
         )
     raise UserError(f"{generated.name} fits on no emulated board of {core}", where="core", hint="; ".join(needs))
 
@@ -120,9 +122,11 @@ def fits(compiled: Compiled) -> bool:
     """Whether the harness image with this model fits on its board, by the forecasts."""
     board = compiled.board
     flash = compiled.sizes.flash_bytes + _HARNESS_FLASH
-    ram = compiled.sizes.ram_bytes + _HARNESS_RAM + board.stack_bytes
+    ram = compiled.sizes.main_ram_bytes + _HARNESS_RAM + board.stack_bytes
     stack = compiled.stack.size_bytes + _HARNESS_STACK
-    return flash <= board.flash_bytes and ram <= board.ram_bytes and stack <= board.stack_bytes
+    own = flash <= board.flash_bytes and ram <= board.ram_bytes and stack <= board.stack_bytes
+    taken = compiled.sizes.elsewhere_bytes
+    return own and all(taken.get(each.name, 0) + _HARNESS_RAM <= each.size_bytes for each in board.memories)
 
 
 def link_application(compiled: Compiled) -> Image:
@@ -141,9 +145,8 @@ def _objects(generated: Generated, runtime: Sequence[str]) -> list[str]:
 
 def _link(compiled: Compiled, name: str, runtime: Sequence[str]) -> Image:
     board, folder = compiled.board, compiled.folder
-    script = runtime_text("image.ld.in")
-    for key in ("flash_origin", "flash_bytes", "ram_origin", "ram_bytes", "stack_bytes"):
-        script = script.replace(f"@{key}@", str(getattr(board, key)))
+    others = elsewhere(compiled.generated, board)
+    script = script_of(runtime_text("image.ld.in"), board, others)
     (folder / "image.ld").write_text(script, encoding="ascii")
     call(
         [
@@ -153,7 +156,7 @@ def _link(compiled: Compiled, name: str, runtime: Sequence[str]) -> Image:
         folder=folder,
     )
     path = folder / f"{name}.elf"
-    flash, ram = measured(read_elf(path.read_bytes(), name=path.name), board)
+    flash, ram = measured(read_elf(path.read_bytes(), name=path.name), board, others)
     return Image(path=path, board=board, flash_bytes=flash, ram_bytes=ram)
 
 

@@ -16,6 +16,7 @@ NOBITS = 8
 CALL, JUMP, JUMP_SHORT = 10, 30, 51  # R_ARM_THM_CALL, R_ARM_THM_JUMP24, R_ARM_THM_JUMP19
 ADDRESSES = frozenset({2, 3, 38, 47, 48})  # R_ARM_ABS32, REL32, TARGET1, THM_MOVW_ABS_NC, THM_MOVT_ABS
 _SYMTAB, _REL = 2, 9
+_LOAD = 1
 _ARM = 40
 
 
@@ -57,6 +58,13 @@ class Relocation(msgspec.Struct, frozen=True, kw_only=True):
     kind: int
 
 
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of an executable that are loaded: where they stand before that, and how many there are."""
+
+    load_address: int
+    size: int
+
+
 class Elf(msgspec.Struct, frozen=True, kw_only=True):
     """One file: an object or an executable."""
 
@@ -65,6 +73,7 @@ class Elf(msgspec.Struct, frozen=True, kw_only=True):
     sections: tuple[Section, ...]
     symbols: tuple[Symbol, ...]
     relocations: tuple[Relocation, ...]
+    segments: tuple[Segment, ...] = ()
 
     def contents(self, index: int) -> bytes:
         """The bytes of a section."""
@@ -119,7 +128,21 @@ def _read(data: bytes, name: str) -> Elf:
                 Relocation(section=info, offset=where, symbol=what >> 8, kind=what & 255)
                 for where, what in struct.iter_unpack("<2I", _part(data, start, size))
             ]
-    return Elf(name=name, data=data, sections=tuple(sections), symbols=tuple(symbols), relocations=tuple(relocations))
+    return Elf(
+        name=name,
+        data=data,
+        sections=tuple(sections),
+        symbols=tuple(symbols),
+        relocations=tuple(relocations),
+        segments=_segments(data),
+    )
+
+
+def _segments(data: bytes) -> tuple[Segment, ...]:
+    offset = struct.unpack_from("<I", data, 28)[0]
+    entry_size, count = struct.unpack_from("<2H", data, 42)
+    rows = [struct.unpack_from("<8I", data, offset + index * entry_size) for index in range(count)]
+    return tuple(Segment(load_address=row[3], size=row[4]) for row in rows if row[0] == _LOAD and row[4])
 
 
 def _part(data: bytes, start: int, size: int) -> bytes:

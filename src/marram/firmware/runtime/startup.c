@@ -5,6 +5,20 @@
 extern uint32_t marram_stack_top[], marram_data_begin[], marram_data_end[], marram_data_load[];
 extern uint32_t marram_bss_begin[], marram_bss_end[];
 
+/* Memories beside main RAM whose contents stand in flash: MARRAM_MEMORIES(X) is X(name) for each. */
+#if defined(MARRAM_MEMORIES)
+#define NAMED(name) extern uint32_t marram_##name##_begin[], marram_##name##_end[], marram_##name##_load[];
+MARRAM_MEMORIES(NAMED)
+#define FILLED(name) copy(marram_##name##_begin, marram_##name##_end, marram_##name##_load);
+
+static void copy(uint32_t *to, const uint32_t *end, const uint32_t *from)
+{
+    while (to < end) {
+        *to++ = *from++;
+    }
+}
+#endif
+
 int main(void);
 /* What to do with a fault: the harness reports it, the minimal application stands still. Registers as stacked by the core. */
 _Noreturn void marram_fault(const uint32_t *frame);
@@ -55,6 +69,9 @@ __attribute__((used)) _Noreturn void marram_start(void)
     for (uint32_t *to = marram_bss_begin; to < marram_bss_end; to++) {
         *to = 0;
     }
+#if defined(MARRAM_MEMORIES)
+    MARRAM_MEMORIES(FILLED)
+#endif
     marram_stop(main());
 }
 
