@@ -12,7 +12,7 @@ from tests.model.graphs import affine
 
 from marram.compile.c.generation import Generated
 from marram.core.graph import Graph
-from marram.core.operators import Add, AveragePool2D, HardSwish, MaxPool2D, Mean, Operator, Sub
+from marram.core.operators import Add, AveragePool2D, Dense, HardSwish, MaxPool2D, Mean, Mul, Operator, Sub
 
 
 def total(op: Operator, shape: tuple[int, ...], scales: tuple[float, float, float], zeros: tuple[int, int, int]) -> Graph:
@@ -46,6 +46,47 @@ def test_sums(tmp_path: Path) -> None:
         total(Sub(activation="relu_n1_to_1"), (1, 3, 3, 9), (0.05, 0.05, 0.1), (0, 0, 0)),
     ]
     equal(every(graphs, [in_turn, in_place(), rolled(2, spare=1)]), tmp_path, "marram_dsp_add")
+
+
+def test_products(tmp_path: Path) -> None:
+    graphs = [
+        total(Mul(), (1, 5, 3, 7), (1 / 256, 1 / 128, 1 / 128), (-128, 0, 22)),
+        total(Mul(activation="relu"), (1, 6, 2, 4), (0.02, 0.05, 0.3), (0, 0, -128)),
+        total(Mul(activation="relu_n1_to_1"), (1, 4, 5, 3), (0.5, 0.003, 0.1), (127, -128, -20)),
+        total(Mul(), (1, 7, 1, 5), (0.25, 0.25, 0.3), (9, -100, 50)),
+    ]
+    equal(every(graphs, [in_turn, in_place(), rolled(2, spare=1)]), tmp_path, "marram_dsp_mul")
+
+
+@pytest.mark.parametrize("scale", [0.002, 0.0078125, 0.1])
+def test_product_of_every_pair(scale: float, tmp_path: Path) -> None:
+    """Factors with halves in their way and without: 1/64 has them all over."""
+    graphs = [total(Mul(), (1, 256, 16, 16), (scale, 0.5, 0.25), (17, -3, 5))]
+    values = np.arange(-128, 128).astype(np.int8)
+    pairs = [np.repeat(values, 256).reshape(1, 256, 16, 16), np.tile(values, 256).reshape(1, 256, 16, 16)]
+    (found,) = every(graphs, [in_turn])
+    (outputs,) = Host([found], tmp_path).run([pairs])
+    assert "marram_dsp_mul(" in found.files[f"{found.name}.c"]
+    assert differing(found, pairs, outputs) == ""
+
+
+def test_products_by_factors_of_one_and_more_are_left_to_portable() -> None:
+    (found,) = every([total(Mul(), (1, 2, 3, 4), (2.0, 0.5, 0.9), (0, 0, 0))], [in_turn])
+    assert "marram_portable_mul(" in found.files[f"{found.name}.c"]
+
+
+@pytest.mark.parametrize(("depth", "outputs", "by_four"), [(3, 32, True), (8, 16, True), (64, 12, False), (128, 8, True)])
+def test_dense_of_many_outputs_goes_by_four_channels(depth: int, outputs: int, by_four: bool) -> None:
+    """Not the last layer of a small classifier, but the gates of a recurrent one, however few inputs they have."""
+    weights = np.random.default_rng(depth).integers(-127, 128, (outputs, depth)).astype(np.int8)
+    graph = between(
+        Dense(),
+        [tensor("v0", (1, depth), affine(0.05, 3))],
+        {"w": (tensor("w", weights.shape, affine(0.02, 0)), weights)},
+        affine(0.3, 3),
+    )
+    (found,) = every([graph], [in_turn])
+    assert ("marram_dsp_quads" in found.files[f"{found.name}.c"]) == by_four
 
 
 def test_sum_of_every_pair(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from marram.compile.c.dsp.conv2d import conv2d
 from marram.compile.c.dsp.dense import dense
 from marram.compile.c.dsp.depthwise_conv2d import depthwise_conv2d
 from marram.compile.c.dsp.max_pool2d import max_pool2d
+from marram.compile.c.dsp.mul import mul
 from marram.compile.c.dsp.table import table
 from marram.compile.c.place import Maker
 from marram.core import operators as ops
@@ -23,6 +24,7 @@ MAKERS: dict[type, Maker] = {
     ops.LeakyRelu: table,
     ops.MaxPool2D: max_pool2d,
     ops.Mean: mean,
+    ops.Mul: mul,
     ops.Quantise: table,
     ops.Relu: table,
     ops.Relu6: table,

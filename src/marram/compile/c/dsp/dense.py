@@ -9,8 +9,8 @@ from marram.compile.c.requantisation import Requantisation, requantisation
 from marram.core.graph import Array
 from marram.core.operators import Dense
 
-FEW_MACS = 1024
-"""A layer with fewer of them is not worth the code of a kernel by four channels."""
+FEW_MACS, FEW_OUTPUTS = 1024, 16
+"""A layer with fewer of both, the last one of a small classifier, is not worth the code of a kernel by four channels."""
 
 
 def dense(place: Place) -> Routine:
@@ -50,7 +50,8 @@ def _vector(weights: Array, by: Requantisation, rows: int, *, lean: bool) -> Rou
     """Vector by vector: four channels at a time as far as they go, the others singly."""
     outputs, depth = weights.shape
     ending = ending_of(by)
-    by_four = 0 if ending == "exact" or weights.size < FEW_MACS else outputs // 4 * 4
+    few = weights.size < FEW_MACS and outputs < FEW_OUTPUTS
+    by_four = 0 if ending == "exact" or few else outputs // 4 * 4
     raw = lean and depth % 4 == 0
     groups = -(-depth // 4)
     parts, constants, includes = [], [], []
