@@ -30,13 +30,14 @@ class OneArena(msgspec.Struct, frozen=True, kw_only=True):
     """One arena, as a pointer and its bytes."""
 
     prefix: str
-    plan: MemoryPlan
+    arena_bytes: int = 0
 
     parameters = "void *arena, size_t arena_bytes"
     arguments = "arena, arena_bytes"
     pointers = "(uint8_t *)arena"
     place = "void *arena"
     const_place = "const void *arena"
+    checked = "const void *arena, size_t arena_bytes"
 
     def introduction(self) -> list[str]:
         """Lines of the header's first comment."""
@@ -45,7 +46,7 @@ class OneArena(msgspec.Struct, frozen=True, kw_only=True):
     def macros(self, align_bytes: int) -> list[str]:
         """Sizes, for the header."""
         upper = self.prefix.upper()
-        return [f"#define {upper}_ARENA_BYTES {self.plan.arena_bytes}u", f"#define {upper}_ARENA_ALIGN {align_bytes}u"]
+        return [f"#define {upper}_ARENA_BYTES {self.arena_bytes}u", f"#define {upper}_ARENA_ALIGN {align_bytes}u"]
 
     def types(self) -> list[str]:
         """Types of the header's own."""
@@ -59,16 +60,17 @@ class OneArena(msgspec.Struct, frozen=True, kw_only=True):
         """What the functions for places begin with."""
         return ""
 
-    def check_text(self) -> str:
-        """The function that holds what the caller gave against what is needed."""
-        upper = self.prefix.upper()
-        return f"""static marram_status {self.prefix}_check(const void *arena, size_t arena_bytes)
-{{
-    if (arena == NULL) {{ return MARRAM_NULL_POINTER; }}
-    if (arena_bytes < {upper}_ARENA_BYTES) {{ return MARRAM_ARENA_TOO_SMALL; }}
-    if ((uintptr_t)arena % {upper}_ARENA_ALIGN != 0u) {{ return MARRAM_ARENA_MISALIGNED; }}
-    return MARRAM_OK;
-}}"""
+    def missing(self) -> str:
+        """The condition that memory was not given."""
+        return "arena == NULL"
+
+    def too_small(self) -> str:
+        """The condition that too little of it was."""
+        return f"arena_bytes < {self.prefix.upper()}_ARENA_BYTES"
+
+    def misaligned(self) -> str:
+        """The condition that it does not stand where it must."""
+        return f"(uintptr_t)arena % {self.prefix.upper()}_ARENA_ALIGN != 0u"
 
     def static_text(self) -> str:
         """The definition of the static arena."""
@@ -96,6 +98,11 @@ class SeveralArenas(msgspec.Struct, frozen=True, kw_only=True):
     def parameters(self) -> str:
         """Parameters of a function."""
         return f"const {self.prefix}_arenas *arenas"
+
+    @property
+    def checked(self) -> str:
+        """Parameters of the function that checks them."""
+        return self.parameters
 
     @property
     def place(self) -> str:
@@ -157,19 +164,19 @@ class SeveralArenas(msgspec.Struct, frozen=True, kw_only=True):
         """What the functions for places begin with."""
         return "    if (arenas == NULL) { return NULL; }\n"
 
-    def check_text(self) -> str:
-        """The function that holds what the caller gave against what is needed; nothing is needed of empty arenas."""
-        upper, names = self.prefix.upper(), [memory.name for memory in self._used()]
-        missing = " || ".join(["arenas == NULL", *(f"arenas->{name} == NULL" for name in names)])
-        small = " || ".join(f"arenas->{name}_bytes < {upper}_ARENA_{name.upper()}_BYTES" for name in names)
-        skewed = " || ".join(f"(uintptr_t)arenas->{name} % {upper}_ARENA_ALIGN != 0u" for name in names)
-        return f"""static marram_status {self.prefix}_check({self.parameters})
-{{
-    if ({missing}) {{ return MARRAM_NULL_POINTER; }}
-    if ({small}) {{ return MARRAM_ARENA_TOO_SMALL; }}
-    if ({skewed}) {{ return MARRAM_ARENA_MISALIGNED; }}
-    return MARRAM_OK;
-}}"""
+    def missing(self) -> str:
+        """The condition that memory was not given; nothing is needed of empty arenas."""
+        return " || ".join(["arenas == NULL", *(f"arenas->{each.name} == NULL" for each in self._used())])
+
+    def too_small(self) -> str:
+        """The condition that too little of it was."""
+        upper = self.prefix.upper()
+        return " || ".join(f"arenas->{each.name}_bytes < {upper}_ARENA_{each.name.upper()}_BYTES" for each in self._used())
+
+    def misaligned(self) -> str:
+        """The condition that it does not stand where it must."""
+        upper = self.prefix.upper()
+        return " || ".join(f"(uintptr_t)arenas->{each.name} % {upper}_ARENA_ALIGN != 0u" for each in self._used())
 
     def static_text(self) -> str:
         """The definitions of the static arenas, each in its section."""
@@ -205,7 +212,7 @@ Arenas = OneArena | SeveralArenas
 
 def arenas_of(prefix: str, plan: MemoryPlan) -> Arenas:
     """How the functions of a model with that plan take their memory."""
-    return SeveralArenas(prefix=prefix, plan=plan) if plan.memories else OneArena(prefix=prefix, plan=plan)
+    return SeveralArenas(prefix=prefix, plan=plan) if plan.memories else OneArena(prefix=prefix, arena_bytes=plan.arena_bytes)
 
 
 def copied_section(prefix: str, plan: MemoryPlan, task: str) -> str:

@@ -17,13 +17,24 @@ def public_text(prefix: str, graph: Graph, found: Layers, plan: MemoryPlan) -> s
     arenas, places = arenas_of(prefix, plan), places_of(found, plan)
     return "\n\n".join(
         [
-            arenas.check_text(),
+            _check_text(prefix, arenas),
             _invoke_text(prefix, arenas),
             _places_text(prefix, found, arenas, places),
             _run_in_text(prefix, graph, found, arenas, places),
             _run_text(prefix, graph, arenas),
         ]
     )
+
+
+def _check_text(prefix: str, arenas: Arenas) -> str:
+    """The function that holds what the caller gave against what is needed."""
+    return f"""static marram_status {prefix}_check({arenas.checked})
+{{
+    if ({arenas.missing()}) {{ return MARRAM_NULL_POINTER; }}
+    if ({arenas.too_small()}) {{ return MARRAM_ARENA_TOO_SMALL; }}
+    if ({arenas.misaligned()}) {{ return MARRAM_ARENA_MISALIGNED; }}
+    return MARRAM_OK;
+}}"""
 
 
 def _invoke_text(prefix: str, arenas: Arenas) -> str:

@@ -7,8 +7,10 @@ from string import Template
 
 import numpy as np
 
+from marram.compile.c.arenas import OneArena, arenas_of
 from marram.compile.c.place import ConstantArray
 from marram.compile.c.sources import array_text
+from marram.compile.memory.plan import MemoryPlan
 from marram.core.graph import Array
 
 _C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t"}
@@ -27,7 +29,7 @@ extern "C" {
 
 /* Runs the golden vectors in an arena, which is used up by it: MARRAM_OK, or MARRAM_SELF_TEST_FAILED when an answer is not
  * the one that was given when the model was made. Leave the file out of the build where flash is dearer than the check. */
-marram_status ${name}_self_test(void *arena, size_t arena_bytes);
+marram_status ${name}_self_test($parameters);
 
 #ifdef __cplusplus
 }
@@ -61,16 +63,16 @@ static int differ(const void *found, const void *expected, size_t size)
     return 0;
 }
 
-marram_status ${name}_self_test(void *arena, size_t arena_bytes)
+marram_status ${name}_self_test($parameters)
 {
-    if (arena == NULL) {
+    if ($missing) {
         return MARRAM_NULL_POINTER;
     }
-    if (arena_bytes < ${upper}_ARENA_BYTES) {
+    if ($small) {
         return MARRAM_ARENA_TOO_SMALL;
     }
     for (size_t vector = 0; vector < ${upper}_SELF_TEST_VECTORS; vector++) {
-$filled        const marram_status status = ${name}_invoke(arena, arena_bytes);
+$filled        const marram_status status = ${name}_invoke($arguments);
         if (status != MARRAM_OK) {
             return status;
         }
@@ -79,26 +81,32 @@ $compared    }
 }
 """
 
-_FILLED = """        memcpy(${name}_input(arena, $index), input$index + vector * ${upper}_INPUT${index}_SIZE,
+_FILLED = """        memcpy(${name}_input($place, $index), input$index + vector * ${upper}_INPUT${index}_SIZE,
                ${upper}_INPUT${index}_BYTES);
 """
 
-_COMPARED = """        if (differ(${name}_output(arena, $index), output$index + vector * ${upper}_OUTPUT${index}_SIZE,
+_COMPARED = """        if (differ(${name}_output($place, $index), output$index + vector * ${upper}_OUTPUT${index}_SIZE,
                    ${upper}_OUTPUT${index}_BYTES)) {
             return MARRAM_SELF_TEST_FAILED;
         }
 """
 
 
-def self_test_files(name: str, inputs: Sequence[Array], outputs: Sequence[Array]) -> dict[str, str]:
+def self_test_files(
+    name: str, inputs: Sequence[Array], outputs: Sequence[Array], *, plan: MemoryPlan | None = None
+) -> dict[str, str]:
     """``<name>_self_test.h`` and ``<name>_self_test.c``.
 
     Args:
         name: the model's prefix in C.
         inputs: for each input of the model, vectors (N, ...) of its dtype.
         outputs: for each output, the answers (N, ...).
+        plan: where it is over several memories; the test then takes an arena in each of them.
     """
     words = {"name": name, "upper": name.upper(), "count": str(len(inputs[0]))}
+    arenas = OneArena(prefix=name) if plan is None else arenas_of(name, plan)
+    words |= {"parameters": arenas.parameters, "arguments": arenas.arguments, "place": arenas.arguments.split(",")[0]}
+    words |= {"missing": arenas.missing(), "small": arenas.too_small()}
     arrays = [_array(f"input{index}", values) for index, values in enumerate(inputs)]
     arrays += [_array(f"output{index}", values) for index, values in enumerate(outputs)]
     words["arrays"] = "\n\n".join(arrays)

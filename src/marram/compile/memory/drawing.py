@@ -12,10 +12,10 @@ from html import escape
 import msgspec
 
 from marram.compile.memory.explanation import peak_call
-from marram.compile.memory.plan import MemoryPlan, Slot
+from marram.compile.memory.plan import Copy, Memory, MemoryPlan, Slot
 
-_FILL = {"value": "#1b7f79", "ring": "#e0a030", "scratch": "#b5573a"}
-_WORD = {"value": "whole values", "ring": "rings of rows", "scratch": "scratch"}
+_FILL = {"value": "#1b7f79", "ring": "#e0a030", "scratch": "#b5573a", "copy": "#5b6fb0"}
+_WORD = {"value": "whole values", "ring": "rings of rows", "scratch": "scratch", "copy": "constants"}
 _LEFT, _RIGHT, _TOP, _FOOT, _WIDE, _HIGH = 66.0, 16.0, 46.0, 24.0, 1000.0, 360.0
 _LETTER = 5.6
 
@@ -41,24 +41,64 @@ def draw_plan(plan: MemoryPlan, tasks: Sequence[str] = ()) -> str:
     columns = _columns(plan, tasks)
     longest = max((len(column.label) for column in columns), default=0)
     foot = _FOOT + longest * _LETTER * 0.87
-    height = _TOP + _HIGH + foot
-    scale = _HIGH / max(plan.arena_bytes, 1)
+    title = f"<title>Memory plan: arena of {plan.arena_bytes:,} bytes over {len(plan.calls)} calls</title>"
+    if plan.memories:
+        panels = [_memory(plan, index, columns) for index, memory in enumerate(plan.memories) if _used(memory)]
+    else:
+        panels = [_panel(plan, columns, (), f"whole values side by side: {plan.lower_bound_bytes:,}", "Arena")]
+    height = len(panels) * (_TOP + _HIGH) + (len(panels) - 1) * _FOOT + foot
     opening = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE:.0f} {height:.0f}" width="{_WIDE:.0f}" role="img" '
         'font-family="system-ui, Segoe UI, DejaVu Sans, sans-serif" font-size="11" fill="currentColor">'
     )
-    parts = [
-        opening,
-        f"<title>Memory plan: arena of {plan.arena_bytes:,} bytes over {len(plan.calls)} calls</title>",
-        *_legend(plan),
-        *_grid(plan, scale),
-        *_peak(plan, columns),
-        *(_rectangle(slot, columns, scale) for slot in _in_order(plan)),
-        *(text for column in columns for text in _foot(column)),
-        _top_line(plan),
-        "</svg>",
-    ]
-    return "\n".join(part for part in parts if part)
+    parts = [opening, title]
+    for index, panel in enumerate(panels):
+        last = index + 1 == len(panels)
+        texts = [*panel[:-1], *(text for column in columns for text in _foot(column)), panel[-1]] if last else panel
+        shift = index * (_TOP + _HIGH + _FOOT)
+        parts += [f'<g transform="translate(0 {shift:.1f})">', *texts, "</g>"] if shift else texts
+    return "\n".join(part for part in [*parts, "</svg>"] if part)
+
+
+def _panel(plan: MemoryPlan, columns: list[_Column], copies: Sequence[Copy], beside: str, name: str) -> list[str]:
+    """The timeline of one memory, the line at its top last; constants that are copied there stand above the arena."""
+    top = plan.arena_bytes + sum(copy.size_bytes for copy in copies)
+    scale = _HIGH / max(top, 1)
+    used = {slot.kind for slot in plan.slots} | ({"copy"} if copies else set())
+    parts = [*_legend([kind for kind in _FILL if kind in used], f"{name} {top:,} bytes", beside), *_grid(top, scale)]
+    if plan.slots:
+        parts += _peak(plan, columns)
+    parts += [_rectangle(slot, columns, scale) for slot in _in_order(plan)]
+    at = plan.arena_bytes
+    for copy in copies:
+        parts.append(_copy(copy, at, scale))
+        at += copy.size_bytes
+    return [*parts, _top_line(top)]
+
+
+def _memory(plan: MemoryPlan, index: int, columns: list[_Column]) -> list[str]:
+    memory = plan.memories[index]
+    slots = tuple(slot for slot in plan.slots if slot.memory == index)
+    copies = [copy for copy in plan.copies if copy.memory == index]
+    own = msgspec.structs.replace(plan, arena_bytes=memory.arena_bytes, slots=slots)
+    beside = f"of {memory.size_bytes:,}, {memory.byte_cost:g} cycles a byte"
+    return _panel(own, columns, copies, beside, memory.name)
+
+
+def _used(memory: Memory) -> int:
+    return memory.arena_bytes + memory.copied_bytes
+
+
+def _copy(copy: Copy, at: int, scale: float) -> str:
+    """Constants stand from the first call to the last."""
+    high, wide = max(copy.size_bytes * scale, 1.0), _WIDE - _LEFT - _RIGHT - 1.0
+    top = _TOP + _HIGH - at * scale - high
+    hint = f"{copy.task}: constants of {copy.size_bytes:,} bytes"
+    parts = [f"<g><title>{escape(hint)}</title>", _box(_LEFT + 0.5, top, wide, high, _FILL["copy"])]
+    if high >= 12:
+        text = f"{copy.task}, constants, {copy.size_bytes:,}"
+        parts.append(_text(_LEFT + wide / 2, top + high / 2 + 4, text, 'text-anchor="middle" font-size="10"'))
+    return "".join([*parts, "</g>"])
 
 
 def _columns(plan: MemoryPlan, tasks: Sequence[str]) -> list[_Column]:
@@ -178,13 +218,13 @@ def _step(size: int) -> int:
         step *= 10
 
 
-def _grid(plan: MemoryPlan, scale: float) -> list[str]:
+def _grid(size: int, scale: float) -> list[str]:
     lines = []
-    for address in range(0, plan.arena_bytes + 1, _step(max(plan.arena_bytes, 1))):
+    for address in range(0, size + 1, _step(max(size, 1))):
         y = _TOP + _HIGH - address * scale
         ink = f'stroke="currentColor" stroke-opacity="{0.6 if address == 0 else 0.14}"'
         lines.append(_line(_LEFT, y, _WIDE - _RIGHT, y, ink))
-        if (plan.arena_bytes - address) * scale > 12:
+        if (size - address) * scale > 12:
             lines.append(_text(_LEFT - 6, y + 4, f"{address:,}", 'text-anchor="end" fill-opacity="0.75"'))
     return lines
 
@@ -200,15 +240,13 @@ def _peak(plan: MemoryPlan, columns: list[_Column]) -> list[str]:
     return [band, f'<path d="M{(left + right) / 2 - 5:.1f} {_TOP - 3:.1f} h10 l-5 7 z" fill="#c0392b"/>']
 
 
-def _top_line(plan: MemoryPlan) -> str:
+def _top_line(size: int) -> str:
     line = _line(_LEFT, _TOP, _WIDE - _RIGHT, _TOP, 'stroke="#c0392b" stroke-dasharray="5 3"')
-    return line + _text(_LEFT - 6, _TOP + 4, f"{plan.arena_bytes:,}", 'text-anchor="end" font-weight="600"')
+    return line + _text(_LEFT - 6, _TOP + 4, f"{size:,}", 'text-anchor="end" font-weight="600"')
 
 
-def _legend(plan: MemoryPlan) -> list[str]:
-    kinds = [kind for kind in _FILL if any(slot.kind == kind for slot in plan.slots)]
-    beside = f"whole values side by side: {plan.lower_bound_bytes:,}"
-    parts = [_text(_LEFT, 16, f"Arena {plan.arena_bytes:,} bytes", 'font-weight="600"')]
+def _legend(kinds: Sequence[str], title: str, beside: str) -> list[str]:
+    parts = [_text(_LEFT, 16, title, 'font-weight="600"')]
     parts.append(_text(_LEFT + 150, 16, beside, 'fill-opacity="0.75"'))
     x = _WIDE - _RIGHT - 110.0 * len(kinds)
     for kind in kinds:
