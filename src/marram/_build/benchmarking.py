@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from marram._build.core_benchmarking import CoreBenchResult, bench_core
+from marram._build.core_benchmarking import CoreBenchResult, CoreLimits, bench_core
+from marram._build.memories import check_limits, regions_of
 from marram.compile import candidates, device
 from marram.core.codec import digest
 from marram.core.errors import UnsupportedOperator, UserError
@@ -61,6 +62,8 @@ def bench(
     device_name: str = "host",
     calls: int = 1000,
     arena_kib: float | None = None,
+    memories: tuple[str, ...] = (),
+    flash_cost: float | None = None,
     progress: Progress = lambda _what, _part: None,
 ) -> BenchResult | CoreBenchResult:
     """Measure a model file. Inputs are random, seeded: figures of cost, not of accuracy.
@@ -70,6 +73,8 @@ def bench(
         device_name: a profile that is this machine, or a microcontroller, whose core is emulated.
         calls: calls of each runtime on this machine.
         arena_kib: for a microcontroller, the most that the arena may hold; the fastest plan if not given.
+        memories: for a microcontroller, those that the model may use, as ``compile_model`` takes them.
+        flash_cost: with ``memories``, cycles that a byte read from flash waits.
         progress: told what is being done.
 
     Returns:
@@ -80,13 +85,18 @@ def bench(
     """
     path = Path(model)
     target = device(device_name)
+    check_limits(memories, arena_kib, flash_cost)
     if target.runtimes == ("c",):
-        return bench_core(_load(path), path, target, arena_kib=arena_kib, progress=progress)
+        regions = regions_of(memories, target)
+        limits = CoreLimits(arena_kib=arena_kib, memories=regions, flash_cost=flash_cost)
+        return bench_core(_load(path), path, target, limits=limits, progress=progress)
+    if memories:
+        raise UserError("is for microcontrollers", where="--memory", hint="For instance --device cortex-m7.")
     if not target.here:
         raise UserError(f"{target.name} is not this machine, so nothing can be measured for it", hint="Use --device host.")
     loaded = _load(path)
     programs = candidates(loaded, target)
-    memories = [weigh(program, _PROBE) for program in programs]  # in processes of their own, which a hostile file may end
+    weighed = [weigh(program, _PROBE) for program in programs]  # in processes of their own, which a hostile file may end
     latencies = _time(programs, calls, progress)
     graph = loaded if isinstance(loaded, Graph) else None
     found = None if graph is None else counts(graph)
@@ -97,7 +107,7 @@ def bench(
         calls=len(latencies[0].calls_ns),
         macs=None if found is None else found.macs,
         parameters=None if found is None else found.parameters,
-        rows=tuple(_row(*measured, graph) for measured in zip(programs, memories, latencies, strict=True)),
+        rows=tuple(_row(*measured, graph) for measured in zip(programs, weighed, latencies, strict=True)),
         remarks=_remarks(loaded),
     )
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 
+from marram._build.memories import Spread, check_limits, regions_of, spread_of
 from marram._build.trusting import trusted_keys
 from marram.bundle import open as open_bundle
 from marram.compile import device
 from marram.compile.c.archive import generated_of, sources_of
-from marram.compile.c.families import family_of
+from marram.compile.c.families import Family, family_of
 from marram.compile.c.generation import Generated, LayerRecord, generate
 from marram.compile.c.self_test import self_test_files
 from marram.compile.export import exported
@@ -23,6 +24,7 @@ from marram.compile.toolchain.cross import COMPILER
 from marram.compile.toolchain.cross import compile_model as compile_model_for
 from marram.core.durable import write_atomically
 from marram.core.errors import UserError
+from marram.core.graph import Graph
 from marram.core.target import Target
 from marram.measure.extremes import golden_vectors
 from marram.measure.microcontroller import emulated_core
@@ -41,7 +43,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class CompileResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was written for a device. ``arena_bytes`` holds inputs, outputs, activations and scratch; weights are in flash.
 
-    ``forecast`` is None where the cross compiler is not installed or the device has no core that it compiles for.
+    ``spread`` says what stands where if several memories were named. ``forecast`` is None where the cross compiler is not
+    installed or the device has no core that it compiles for.
     """
 
     name: str
@@ -57,6 +60,7 @@ class CompileResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     layers: tuple[LayerRecord, ...]
     explanation: tuple[str, ...]
     forecast: Forecast | None
+    spread: Spread | None = None
 
 
 def compile_model(
@@ -68,6 +72,8 @@ def compile_model(
     arena_kib: float | None = None,
     self_test_vectors: int = 2,
     pack: bool = False,
+    memories: tuple[str, ...] = (),
+    flash_cost: float | None = None,
 ) -> CompileResult:
     """Write C source of an integer model for a device.
 
@@ -80,12 +86,21 @@ def compile_model(
             largest set of tensors that live at once; a large number gives the fastest plan of all.
         self_test_vectors: how many golden vectors the self-test has.
         pack: layers whose weights fit four or two bits have them so in flash: less of it, more instructions.
+        memories: ``NAME[=SIZE][:COST]`` of each memory that the model may use, as ``_build.memories.regions_of`` has it.
+        flash_cost: with ``memories``, cycles that a byte read from flash waits: constants are copied where they wait less.
 
     Raises:
         UserError: no such file or device, floats inside, an operator without a kernel, or the arena cannot be so small.
     """
-    target = device(device_name)
-    generated, self_test = _from_file(Path(model), target, name=name, arena_kib=arena_kib, vectors=self_test_vectors, pack=pack)
+    target, path = device(device_name), Path(model)
+    check_limits(memories, arena_kib, flash_cost)
+    graph, family = load(path), family_of(target)
+    if memories:
+        regions = regions_of(memories, target)
+        generated = generate(graph, family, name=name or path.stem, pack_weights=pack, memories=regions, flash_cost=flash_cost)
+    else:
+        generated = _within(graph, family, path, name=name, arena_kib=arena_kib, pack=pack)
+    self_test = _self_test(generated, self_test_vectors)
     sources, folder = sources_of(generated), Path(out)
     drawing = draw_plan(sources.plan, [layer.name for layer in sources.layers])
     files = {**sources.files, **self_test, f"{sources.name}_plan.svg": drawing}
@@ -131,7 +146,8 @@ def export(
         self_test = self_test_files(generated.name, bundle.golden.inputs, bundle.golden.outputs)
     else:
         target = device(device_name)
-        generated, self_test = _from_file(path, target, name=name, arena_kib=arena_kib, vectors=self_test_vectors)
+        generated = _within(load(path), family_of(target), path, name=name, arena_kib=arena_kib, pack=False)
+        self_test = _self_test(generated, self_test_vectors)
     files = exported(sources_of(generated), target, ecosystem, self_test=self_test)
     result = _result(generated, target, folder, files)
     if result.forecast is not None:
@@ -140,21 +156,24 @@ def export(
     return result
 
 
-def _from_file(
-    path: Path, target: Target, *, name: str | None, arena_kib: float | None, vectors: int, pack: bool = False
-) -> tuple[Generated, dict[str, str]]:
-    """Generated C of a model file, and its golden vectors as C."""
-    graph = load(path)
+def _within(graph: Graph, family: Family, path: Path, *, name: str | None, arena_kib: float | None, pack: bool) -> Generated:
+    """Generated C of a model file's Graph, in one arena."""
     limit = None if arena_kib is None else int(arena_kib * 1024)
-    generated = generate(graph, family_of(target), name=name or path.stem, arena_limit_bytes=limit, pack_weights=pack)
+    generated = generate(graph, family, name=name or path.stem, arena_limit_bytes=limit, pack_weights=pack)
     if limit is not None and generated.plan.arena_bytes > limit:
         raise UserError(
             f"the arena cannot be smaller than {generated.plan.arena_bytes} bytes, and {limit} were asked for",
             where=str(path),
             hint="\n  ".join(generated.plan.explanation) or None,
         )
+    return generated
+
+
+def _self_test(generated: Generated, vectors: int) -> dict[str, str]:
+    """Golden vectors as C."""
     inputs = golden_vectors(generated.graph, vectors)
-    return generated, self_test_files(generated.name, inputs, interpret(generated.graph, list(inputs)))
+    plan = generated.plan if generated.plan.memories else None
+    return self_test_files(generated.name, inputs, interpret(generated.graph, list(inputs)), plan=plan)
 
 
 def _forecast(generated: Generated, target: Target) -> Forecast | None:
@@ -208,4 +227,5 @@ def _result(generated: Generated, target: Target, folder: Path, files: dict[str,
         layers=layers,
         explanation=plan.explanation,
         forecast=_forecast(generated, target),
+        spread=spread_of(plan),
     )

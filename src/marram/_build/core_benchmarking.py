@@ -7,8 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from marram._build.memories import Spread, spread_of
 from marram.compile.c.families import family_of
 from marram.compile.c.generation import Generated, generate
+from marram.compile.memory import Region
 from marram.core.codec import digest
 from marram.core.errors import UserError
 from marram.core.evidence import Figure, LayerCost, Parity
@@ -29,11 +31,23 @@ class Sized(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     measured: int
 
 
+class CoreLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The memory of a model: the most that its arena may hold, or several memories and the cycles that a byte of flash waits.
+
+    All left out asks for the default plan.
+    """
+
+    arena_kib: float | None = None
+    memories: tuple[Region, ...] = ()
+    flash_cost: float | None = None
+
+
 class CoreBenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model's cost on one core, for one inference.
 
     ``ram_bytes`` are static, arena included, without the stack; ``arena_bytes`` is the part that holds inputs, outputs,
-    activations and scratch. ``figures`` has the estimates of time and energy with their intervals.
+    activations and scratch; ``spread`` says where it stands if several memories were named. ``figures`` has the estimates of
+    time and energy with their intervals.
     """
 
     model: str
@@ -55,6 +69,7 @@ class CoreBenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     figures: tuple[Figure, ...]
     parity: tuple[Parity, ...]
     remarks: tuple[str, ...]
+    spread: Spread | None = None
 
 
 def bench_core(
@@ -63,7 +78,7 @@ def bench_core(
     target: Target,
     *,
     vectors: int = 32,
-    arena_kib: float | None = None,
+    limits: CoreLimits | None = None,
     progress: Progress = lambda _what, _part: None,
 ) -> CoreBenchResult:
     """Measure a model on the emulated core of a target.
@@ -73,7 +88,7 @@ def bench_core(
         path: its file.
         target: a profile with runtime ``c``.
         vectors: inputs that are held against the reference, on this machine plain and sanitised and on the core.
-        arena_kib: the most that the arena may hold; the fastest plan if not given.
+        limits: of its memory.
         progress: told what is being done.
 
     Raises:
@@ -85,8 +100,15 @@ def bench_core(
         names = ", ".join(model.unsupported)
         raise UserError(f"has operators outside the Graph ({names}), and C is made from a Graph", where=str(path))
     progress("C", 0.0)
-    limit = None if arena_kib is None else int(arena_kib * 1024)
-    generated = generate(model, family_of(target), name=path.stem, arena_limit_bytes=limit)
+    asked = limits or CoreLimits()
+    generated = generate(
+        model,
+        family_of(target),
+        name=path.stem,
+        arena_limit_bytes=None if asked.arena_kib is None else int(asked.arena_kib * 1024),
+        memories=asked.memories,
+        flash_cost=asked.flash_cost,
+    )
     with tempfile.TemporaryDirectory(prefix="marram-bench-") as folder:
         progress(f"instructions on emulated {emulated_core(target)}", 0.2)
         found = on_core(generated, target, Path(folder))
@@ -119,4 +141,5 @@ def _result(
         figures=core_figures(found, target),
         parity=parity,
         remarks=("Inputs are random or extreme: these are figures of cost, not of accuracy.", *core_marks(target)),
+        spread=spread_of(generated.plan),
     )

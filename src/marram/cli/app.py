@@ -48,6 +48,18 @@ def options(
     """Machine learning at the edge, with a contract: build, prove and run models that keep their promises."""
 
 
+Memories = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--memory",
+        help="NAME[=SIZE][:COST], repeated: memories that the model may use, for instance dtcm=64KiB --memory sram=512KiB:0.5. "
+        "COST is how many cycles a byte waits there.",
+    ),
+]
+FlashCost = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="With --memory: cycles that a byte of flash waits; constants are copied where they wait less."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Place = Annotated[Path, typer.Argument(help="A project folder or its marram.toml.")]
 
@@ -162,13 +174,23 @@ def bench(
     arena_kib: Annotated[
         float | None, typer.Option(min=0.01, help="Microcontrollers: the most that the arena may hold.")
     ] = None,
+    memory: Memories = None,
+    flash_cost: FlashCost = None,
     as_json: AsJson = False,
 ) -> None:
     """Cost and parity of a model: on every runtime of this machine, or as C on a microcontroller's emulated core."""
     from marram._build.core_benchmarking import CoreBenchResult
 
     with failures(as_json=as_json), progress() as report:
-        result = marram.bench(model, device_name=device, calls=calls, arena_kib=arena_kib, progress=report)
+        result = marram.bench(
+            model,
+            device_name=device,
+            calls=calls,
+            arena_kib=arena_kib,
+            memories=tuple(memory or ()),
+            flash_cost=flash_cost,
+            progress=report,
+        )
     if as_json:
         print_json(result)
     elif isinstance(result, CoreBenchResult):
@@ -187,6 +209,8 @@ def compile_(
     arena_kib: Annotated[float | None, typer.Option(min=0.01, help="The most that the arena may hold, in KiB.")] = None,
     self_test: Annotated[int, typer.Option(min=1, max=64, help="Golden vectors in the self-test.")] = 2,
     pack: Annotated[bool, typer.Option("--pack-weights", help="Weights that fit 4 or 2 bits take no more in flash.")] = False,
+    memory: Memories = None,
+    flash_cost: FlashCost = None,
     as_json: AsJson = False,
 ) -> None:
     """Write C11 source of an integer model, for a microcontroller or as a native library: no contract, no data needed."""
@@ -194,7 +218,15 @@ def compile_(
 
     with failures(as_json=as_json):
         result = compile_model(
-            model, device_name=device, out=out, name=name, arena_kib=arena_kib, self_test_vectors=self_test, pack=pack
+            model,
+            device_name=device,
+            out=out,
+            name=name,
+            arena_kib=arena_kib,
+            self_test_vectors=self_test,
+            pack=pack,
+            memories=tuple(memory or ()),
+            flash_cost=flash_cost,
         )
     print_json(result) if as_json else show_compiled(result)
 

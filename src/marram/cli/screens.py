@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from marram._build.benchmarking import BenchResult
     from marram._build.compiling import CompileResult
     from marram._build.core_benchmarking import CoreBenchResult, Sized
+    from marram._build.memories import Spread
     from marram.report.record import BuildResult
 
 
@@ -50,10 +51,30 @@ def show_compiled(result: CompileResult) -> None:
         sizes = f"flash {result.forecast.flash_bytes:,} B, RAM {result.forecast.ram_bytes:,} B"
         stack = f"stack {result.forecast.stack_bytes:,} B"
         screen.print(f"smallest application by {escape(result.forecast.compiler)}: {sizes}, {stack}")
+    if result.spread is not None:
+        show_spread(result.spread)
     for line in result.explanation:
         screen.print(escape(line))
     for file in result.files:
         screen.print(escape(str(Path(result.folder) / file)), soft_wrap=True)
+
+
+def show_spread(spread: Spread) -> None:
+    """What stands in which of several memories."""
+    rows = [
+        (
+            memory.name,
+            f"{memory.size_bytes:,}",
+            f"{memory.byte_cost:g}",
+            f"{memory.arena_bytes:,}",
+            f"{memory.copied_bytes:,}",
+            ", ".join(stand.name for stand in spread.stands if stand.memory == memory.name and stand.kind == "copy"),
+        )
+        for memory in spread.memories
+    ]
+    screen.print(plain_table(("memory", "bytes", "cycles a byte", "arena B", "constants B", "constants of"), rows))
+    waits = f"{spread.wait_cycles:,.0f} cycles, {spread.slowest_wait_cycles:,.0f} with all in the slowest and no copies"
+    screen.print(f"estimated waiting for memory in a run: {waits}")
 
 
 def show_bench(result: BenchResult) -> None:
@@ -96,6 +117,8 @@ def show_core_bench(result: CoreBenchResult) -> None:
     for name, size in (("RAM", result.ram_bytes), ("flash", result.flash_bytes), ("stack", result.stack_bytes)):
         screen.print(f"{name} {_sized(size)}")
     screen.print(f"arena {result.arena_bytes:,} B of the RAM; weights {result.weight_bytes:,} B of the flash")
+    if result.spread is not None:
+        show_spread(result.spread)
     for figure in result.figures:
         if figure.kind == "estimated" and figure.value is not None:
             screen.print(f"{figure.name} {figure.value:.0f} {figure.unit} ({figure.low:.0f} to {figure.high:.0f}), estimated")

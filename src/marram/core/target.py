@@ -22,10 +22,23 @@ class PowerModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     source: str
 
 
+class TargetMemory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A memory of a device that can be written: its size, and how many cycles a byte waits there if that is known.
+
+    ``source`` is who says so.
+    """
+
+    name: str
+    size_bytes: int
+    byte_cost: float | None = None
+    source: str
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A device profile.
 
     ``here`` tells that a Program for it runs on the machine that builds. Sizes that a profile leaves open are None.
+    ``memories`` are those of which a plan over several may be asked by name; without being asked nothing uses them.
     """
 
     name: str
@@ -39,4 +52,5 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ram_bytes: int | None = None
     flash_bytes: int | None = None
     power: PowerModel | None = None
+    memories: tuple[TargetMemory, ...] = ()
     notes: str = ""
