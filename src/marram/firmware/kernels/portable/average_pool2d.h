@@ -4,6 +4,7 @@
 #include "common/window.h"
 
 /* Average over the places of the window that lie in the image, halves away from zero, of rows [row_begin, row_end). */
+/* A type cannot stand in parentheses: NOLINTBEGIN(bugprone-macro-parentheses) */
 #define MARRAM_PORTABLE_AVERAGE_POOL2D(name, type)                                                                          \
     MARRAM_INLINE void name(const marram_window w, const type *x, type *y, int row_begin, int row_end, int low, int high)   \
     {                                                                                                                       \
@@ -31,6 +32,7 @@
             }                                                                                                               \
         }                                                                                                                   \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 MARRAM_PORTABLE_AVERAGE_POOL2D(marram_portable_average_pool2d_8, int8_t)
 MARRAM_PORTABLE_AVERAGE_POOL2D(marram_portable_average_pool2d_16, int16_t)
