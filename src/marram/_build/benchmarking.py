@@ -64,6 +64,7 @@ def bench(
     arena_kib: float | None = None,
     memories: tuple[str, ...] = (),
     flash_cost: float | None = None,
+    stream_rows: int | None = None,
     progress: Progress = lambda _what, _part: None,
 ) -> BenchResult | CoreBenchResult:
     """Measure a model file. Inputs are random, seeded: figures of cost, not of accuracy.
@@ -75,6 +76,7 @@ def bench(
         arena_kib: for a microcontroller, the most that the arena may hold; the fastest plan if not given.
         memories: for a microcontroller, those that the model may use, as ``compile_model`` takes them.
         flash_cost: with ``memories``, cycles that a byte read from flash waits.
+        stream_rows: for a microcontroller, so many new rows come at a time, and their cost is measured.
         progress: told what is being done.
 
     Returns:
@@ -89,9 +91,11 @@ def bench(
     if target.runtimes == ("c",):
         regions = regions_of(memories, target)
         limits = CoreLimits(arena_kib=arena_kib, memories=regions, flash_cost=flash_cost)
-        return bench_core(_load(path), path, target, limits=limits, progress=progress)
+        return bench_core(_load(path), path, target, limits=limits, stream_rows=stream_rows, progress=progress)
     if memories:
         raise UserError("is for microcontrollers", where="--memory", hint="For instance --device cortex-m7.")
+    if stream_rows is not None:
+        raise UserError("is for microcontrollers", where="--stream-rows", hint="For instance --device cortex-m4.")
     if not target.here:
         raise UserError(f"{target.name} is not this machine, so nothing can be measured for it", hint="Use --device host.")
     loaded = _load(path)

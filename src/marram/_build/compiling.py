@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from marram._build.memories import Spread, check_limits, regions_of, spread_of
+from marram._build.streams import StreamRecord, golden_stream, need_one_arena, stream_record
 from marram._build.trusting import trusted_keys
 from marram.bundle import open as open_bundle
 from marram.compile import device
@@ -16,6 +17,7 @@ from marram.compile.c.archive import generated_of, sources_of
 from marram.compile.c.families import Family, family_of
 from marram.compile.c.generation import Generated, LayerRecord, generate
 from marram.compile.c.self_test import self_test_files
+from marram.compile.c.streams import GeneratedStream, generate_stream
 from marram.compile.export import exported
 from marram.compile.memory.drawing import draw_plan
 from marram.compile.toolchain.boards import boards, boards_of
@@ -44,7 +46,8 @@ class CompileResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What was written for a device. ``arena_bytes`` holds inputs, outputs, activations and scratch; weights are in flash.
 
     ``spread`` says what stands where if several memories were named. ``forecast`` is None where the cross compiler is not
-    installed or the device has no core that it compiles for.
+    installed or the device has no core that it compiles for. ``stream`` is there where the C is of a stream: sizes and layers
+    are then those of one push.
     """
 
     name: str
@@ -61,6 +64,7 @@ class CompileResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     explanation: tuple[str, ...]
     forecast: Forecast | None
     spread: Spread | None = None
+    stream: StreamRecord | None = None
 
 
 def compile_model(
@@ -74,6 +78,7 @@ def compile_model(
     pack: bool = False,
     memories: tuple[str, ...] = (),
     flash_cost: float | None = None,
+    stream_rows: int | None = None,
 ) -> CompileResult:
     """Write C source of an integer model for a device.
 
@@ -88,24 +93,31 @@ def compile_model(
         pack: layers whose weights fit four or two bits have them so in flash: less of it, more instructions.
         memories: ``NAME[=SIZE][:COST]`` of each memory that the model may use, as ``_build.memories.regions_of`` has it.
         flash_cost: with ``memories``, cycles that a byte read from flash waits: constants are copied where they wait less.
+        stream_rows: the model is fed as data comes, so many new rows of its window at a time.
 
     Raises:
-        UserError: no such file or device, floats inside, an operator without a kernel, or the arena cannot be so small.
+        UserError: no such file or device, floats inside, an operator without a kernel, the arena cannot be so small, or the
+            model makes no stream.
     """
     target, path = device(device_name), Path(model)
     check_limits(memories, arena_kib, flash_cost)
     graph, family = load(path), family_of(target)
-    if memories:
+    stream = None
+    if stream_rows is not None:
+        need_one_arena(memories)
+        stream = _stream_within(graph, family, path, name=name, arena_kib=arena_kib, pack=pack, rows=stream_rows)
+        generated = stream.generated
+    elif memories:
         regions = regions_of(memories, target)
         generated = generate(graph, family, name=name or path.stem, pack_weights=pack, memories=regions, flash_cost=flash_cost)
     else:
         generated = _within(graph, family, path, name=name, arena_kib=arena_kib, pack=pack)
-    self_test = _self_test(generated, self_test_vectors)
+    self_test = _self_test(generated, self_test_vectors) if stream is None else golden_stream(stream, self_test_vectors)
     sources, folder = sources_of(generated), Path(out)
     drawing = draw_plan(sources.plan, [layer.name for layer in sources.layers])
     files = {**sources.files, **self_test, f"{sources.name}_plan.svg": drawing}
     _write(folder, files)
-    return _result(generated, target, folder, files)
+    return _result(generated, target, folder, files, stream)
 
 
 def export(
@@ -158,15 +170,35 @@ def export(
 
 def _within(graph: Graph, family: Family, path: Path, *, name: str | None, arena_kib: float | None, pack: bool) -> Generated:
     """Generated C of a model file's Graph, in one arena."""
-    limit = None if arena_kib is None else int(arena_kib * 1024)
+    limit = _limit(arena_kib)
     generated = generate(graph, family, name=name or path.stem, arena_limit_bytes=limit, pack_weights=pack)
+    _need_arena(generated, limit, path)
+    return generated
+
+
+def _stream_within(
+    graph: Graph, family: Family, path: Path, *, name: str | None, arena_kib: float | None, pack: bool, rows: int
+) -> GeneratedStream:
+    """Generated C of the streaming form of a model file's Graph."""
+    limit = _limit(arena_kib)
+    stream = generate_stream(
+        graph, family, hop_rows=rows, name=name or path.stem, arena_limit_bytes=limit, pack_weights=pack
+    )
+    _need_arena(stream.generated, limit, path)
+    return stream
+
+
+def _limit(arena_kib: float | None) -> int | None:
+    return None if arena_kib is None else int(arena_kib * 1024)
+
+
+def _need_arena(generated: Generated, limit: int | None, path: Path) -> None:
     if limit is not None and generated.plan.arena_bytes > limit:
         raise UserError(
             f"the arena cannot be smaller than {generated.plan.arena_bytes} bytes, and {limit} were asked for",
             where=str(path),
             hint="\n  ".join(generated.plan.explanation) or None,
         )
-    return generated
 
 
 def _self_test(generated: Generated, vectors: int) -> dict[str, str]:
@@ -211,7 +243,9 @@ def _write(folder: Path, files: dict[str, str]) -> None:
         write_atomically(path, text.encode())
 
 
-def _result(generated: Generated, target: Target, folder: Path, files: dict[str, str]) -> CompileResult:
+def _result(
+    generated: Generated, target: Target, folder: Path, files: dict[str, str], stream: GeneratedStream | None = None
+) -> CompileResult:
     plan, layers = generated.plan, generated.layers
     return CompileResult(
         name=generated.name,
@@ -226,6 +260,7 @@ def _result(generated: Generated, target: Target, folder: Path, files: dict[str,
         macs=sum(layer.macs for layer in layers),
         layers=layers,
         explanation=plan.explanation,
-        forecast=_forecast(generated, target),
+        forecast=_forecast(generated if stream is None else stream.driven, target),
         spread=spread_of(plan),
+        stream=None if stream is None else stream_record(stream),
     )

@@ -8,8 +8,10 @@ from pathlib import Path
 import msgspec
 
 from marram._build.memories import Spread, spread_of
+from marram._build.streams import StreamRecord, need_one_arena, stream_record
 from marram.compile.c.families import family_of
 from marram.compile.c.generation import Generated, generate
+from marram.compile.c.streams import GeneratedStream, generate_stream
 from marram.compile.memory import Region
 from marram.core.codec import digest
 from marram.core.errors import UserError
@@ -20,6 +22,7 @@ from marram.core.target import Target
 from marram.measure.certificate import certify, reference_answers
 from marram.measure.extremes import golden_vectors
 from marram.measure.microcontroller import CoreMeasurement, core_figures, core_marks, emulated_core, on_core
+from marram.measure.streams import certify_stream, flowing
 
 _SEED = 0
 
@@ -42,12 +45,21 @@ class CoreLimits(msgspec.Struct, frozen=True, kw_only=True):
     flash_cost: float | None = None
 
 
+class StreamBench(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What feeding a model as data comes saves: ``window_instructions`` are those of the model on one whole window."""
+
+    record: StreamRecord
+    window_instructions: int
+    window_arena_bytes: int
+
+
 class CoreBenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model's cost on one core, for one inference.
 
     ``ram_bytes`` are static, arena included, without the stack; ``arena_bytes`` is the part that holds inputs, outputs,
     activations and scratch; ``spread`` says where it stands if several memories were named. ``figures`` has the estimates of
-    time and energy with their intervals.
+    time and energy with their intervals. With ``stream`` all figures are of one push; RAM and arena hold the state and what is
+    exchanged as well.
     """
 
     model: str
@@ -70,6 +82,7 @@ class CoreBenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     parity: tuple[Parity, ...]
     remarks: tuple[str, ...]
     spread: Spread | None = None
+    stream: StreamBench | None = None
 
 
 def bench_core(
@@ -79,6 +92,7 @@ def bench_core(
     *,
     vectors: int = 32,
     limits: CoreLimits | None = None,
+    stream_rows: int | None = None,
     progress: Progress = lambda _what, _part: None,
 ) -> CoreBenchResult:
     """Measure a model on the emulated core of a target.
@@ -89,6 +103,8 @@ def bench_core(
         target: a profile with runtime ``c``.
         vectors: inputs that are held against the reference, on this machine plain and sanitised and on the core.
         limits: of its memory.
+        stream_rows: the model is fed as data comes, so many new rows at a time; ``vectors`` answers are held against those to
+            whole windows.
         progress: told what is being done.
 
     Raises:
@@ -100,21 +116,36 @@ def bench_core(
         names = ", ".join(model.unsupported)
         raise UserError(f"has operators outside the Graph ({names}), and C is made from a Graph", where=str(path))
     progress("C", 0.0)
-    asked = limits or CoreLimits()
+    asked, core = limits or CoreLimits(), emulated_core(target)
+    limit = None if asked.arena_kib is None else int(asked.arena_kib * 1024)
     generated = generate(
         model,
         family_of(target),
         name=path.stem,
-        arena_limit_bytes=None if asked.arena_kib is None else int(asked.arena_kib * 1024),
+        arena_limit_bytes=limit,
         memories=asked.memories,
         flash_cost=asked.flash_cost,
     )
+    stream: GeneratedStream | None = None
+    if stream_rows is not None:
+        need_one_arena(asked.memories)
+        stream = generate_stream(model, family_of(target), hop_rows=stream_rows, name=path.stem, arena_limit_bytes=limit)
     with tempfile.TemporaryDirectory(prefix="marram-bench-") as folder:
-        progress(f"instructions on emulated {emulated_core(target)}", 0.2)
-        found = on_core(generated, target, Path(folder))
+        progress(f"instructions on emulated {core}", 0.2)
+        found = on_core(generated, target, Path(folder) / "window")
+        if stream is not None:
+            saved = StreamBench(
+                record=stream_record(stream),
+                window_instructions=found.instructions,
+                window_arena_bytes=generated.plan.arena_bytes,
+            )
+            found = on_core(stream.driven, target, Path(folder) / "push", inputs=flowing(stream.streaming))
     progress("parity", 0.4)
+    if stream is not None:
+        parity = certify_stream(stream, cores=(core,), pushes=vectors, seed=_SEED)
+        return msgspec.structs.replace(_result(path, target, stream.driven, found, parity), stream=saved)
     inputs = golden_vectors(generated.graph, vectors, seed=_SEED)
-    parity = certify(generated, reference_answers(generated, inputs), cores=(emulated_core(target),), on_core=vectors)
+    parity = certify(generated, reference_answers(generated, inputs), cores=(core,), on_core=vectors)
     return _result(path, target, generated, found, parity)
 
 

@@ -176,6 +176,9 @@ def bench(
     ] = None,
     memory: Memories = None,
     flash_cost: FlashCost = None,
+    stream_rows: Annotated[
+        int | None, typer.Option(min=1, help="Microcontrollers: the model is fed as data comes, so many rows at a time.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Cost and parity of a model: on every runtime of this machine, or as C on a microcontroller's emulated core."""
@@ -189,6 +192,7 @@ def bench(
             arena_kib=arena_kib,
             memories=tuple(memory or ()),
             flash_cost=flash_cost,
+            stream_rows=stream_rows,
             progress=report,
         )
     if as_json:
@@ -211,6 +215,9 @@ def compile_(
     pack: Annotated[bool, typer.Option("--pack-weights", help="Weights that fit 4 or 2 bits take no more in flash.")] = False,
     memory: Memories = None,
     flash_cost: FlashCost = None,
+    stream_rows: Annotated[
+        int | None, typer.Option(min=1, help="The model is fed as data comes, so many rows of its window at a time.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write C11 source of an integer model, for a microcontroller or as a native library: no contract, no data needed."""
@@ -227,6 +234,7 @@ def compile_(
             pack=pack,
             memories=tuple(memory or ()),
             flash_cost=flash_cost,
+            stream_rows=stream_rows,
         )
     print_json(result) if as_json else show_compiled(result)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from marram._build.compiling import CompileResult
     from marram._build.core_benchmarking import CoreBenchResult, Sized
     from marram._build.memories import Spread
+    from marram._build.streams import StreamRecord
     from marram.report.record import BuildResult
 
 
@@ -47,6 +48,8 @@ def show_compiled(result: CompileResult) -> None:
     screen.print(
         f"arena {result.arena_bytes:,} B of RAM; weights {result.weight_bytes:,} B and tables {result.table_bytes:,} B of flash"
     )
+    if result.stream is not None:
+        _show_stream(result.stream)
     if result.forecast is not None:
         sizes = f"flash {result.forecast.flash_bytes:,} B, RAM {result.forecast.ram_bytes:,} B"
         stack = f"stack {result.forecast.stack_bytes:,} B"
@@ -75,6 +78,18 @@ def show_spread(spread: Spread) -> None:
     screen.print(plain_table(("memory", "bytes", "cycles a byte", "arena B", "constants B", "constants of"), rows))
     waits = f"{spread.wait_cycles:,.0f} cycles, {spread.slowest_wait_cycles:,.0f} with all in the slowest and no copies"
     screen.print(f"estimated waiting for memory in a run: {waits}")
+
+
+def _show_stream(stream: StreamRecord) -> None:
+    """What is pushed, kept and saved."""
+    screen.print(
+        f"a push takes {stream.rows} rows of a window of {stream.window_rows}; the first answer comes with push "
+        f"{stream.warm_up_pushes}; state {stream.state_bytes:,} B of RAM for each stream"
+    )
+    share = f" ({100 * stream.macs / stream.window_macs:.1f} %)" if stream.window_macs else ""
+    screen.print(f"a push has {stream.macs:,} MACs, a whole window {stream.window_macs:,}{share}")
+    if stream.padded:
+        screen.print("layers pad along time: rows near the window's ends are made anew at each push, as they are in the window")
 
 
 def show_bench(result: BenchResult) -> None:
@@ -122,6 +137,10 @@ def show_core_bench(result: CoreBenchResult) -> None:
     for figure in result.figures:
         if figure.kind == "estimated" and figure.value is not None:
             screen.print(f"{figure.name} {figure.value:.0f} {figure.unit} ({figure.low:.0f} to {figure.high:.0f}), estimated")
+    if result.stream is not None:
+        _show_stream(result.stream.record)
+        whole = result.stream.window_instructions
+        screen.print(f"a push has {result.instructions:,} instructions, a whole window {whole:,}")
     parity = [(row.runtime, str(row.vectors), str(row.elements), str(row.differing)) for row in result.parity]
     screen.print(plain_table(("parity with the reference", "vectors", "outputs", "differing"), parity))
     for remark in result.remarks:

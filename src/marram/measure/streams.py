@@ -52,6 +52,11 @@ def stream_vectors(streaming: Streaming, data: Array) -> Vectors:
     return Vectors(inputs=(rows, begin), expected=(*expected, status))
 
 
+def flowing(streaming: Streaming, *, seed: int = 1) -> list[Array]:
+    """Inputs of one push of a driven stream whose window is full: what a push costs is counted with them."""
+    return [stream_data(streaming, 1, seed=seed), np.full((1, 1), 2, np.int8)]
+
+
 def certify_stream(
     stream: GeneratedStream,
     *,

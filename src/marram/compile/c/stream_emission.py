@@ -113,14 +113,19 @@ $moves    return status;
 """
 
 _DRIVEN = """
-/* For a harness that knows one arena: in it the rows, a byte that asks for a new stream, the answers, a byte for the status,
- * the state and the stream's own arena. The answers are zeros while the stream is filling. */
+/* For a harness that knows one arena: in it the rows, a byte that says how the stream goes on, the answers, a byte for the
+ * status, the state and the stream's own arena. The byte: 0 go on, 1 begin a stream, 2 take what stands in the state for one
+ * whose window is full, which is how a push is counted. The answers are zeros while the stream is filling. */
 marram_status ${name}_invoke(void *block, size_t bytes)
 {
     uint8_t *const all = (uint8_t *)block;
     marram_status status = ${name}_check(block, bytes, ${all_bytes}u);
     if (status != MARRAM_OK) { return status; }
-    if (all[$begin_at] != 0u) { status = ${name}_stream_init(all + $state_at, ${upper}_STREAM_STATE_BYTES); }
+    if (all[$begin_at] == 1u) { status = ${name}_stream_init(all + $state_at, ${upper}_STREAM_STATE_BYTES); }
+    if (all[$begin_at] == 2u) {
+        const uint32_t head[2] = {${mark}u, 0u};
+        memcpy(all + $state_at, head, sizeof head);
+    }
     if (status != MARRAM_OK) { return status; }
     memset(all + $answers_at, 0, $answers_bytes);
     status = ${name}_stream_push(all + $state_at, ${upper}_STREAM_STATE_BYTES, all + $arena_at, ${upper}_STREAM_ARENA_BYTES,
@@ -225,7 +230,7 @@ def stream_functions(prefix: str, streaming: Streaming, layout: StreamLayout, pl
     return Template(_SOURCE).substitute(
         name=prefix,
         upper=upper,
-        mark=zlib.crc32(f"{prefix} {streaming.hop_rows} {layout.state_bytes}".encode()) | 1,
+        mark=_mark(prefix, streaming, layout),
         arguments=arguments_of(outer),
         missing=" || ".join(f"{name} == NULL" for name in names),
         rows_at=at(outer.inputs[0]),
@@ -233,6 +238,11 @@ def stream_functions(prefix: str, streaming: Streaming, layout: StreamLayout, pl
         copies="".join(copies),
         moves="".join(moves),
     )
+
+
+def _mark(prefix: str, streaming: Streaming, layout: StreamLayout) -> int:
+    """What a state of this model begins with."""
+    return zlib.crc32(f"{prefix} {streaming.hop_rows} {layout.state_bytes}".encode()) | 1
 
 
 def _names(outer: Graph) -> list[str]:
@@ -265,6 +275,7 @@ def driven(prefix: str, streaming: Streaming, layout: StreamLayout, plan: Memory
         "name": prefix,
         "upper": prefix.upper(),
         "all_bytes": end,
+        "mark": _mark(prefix, streaming, layout),
         "align": align,
         "begin_at": begin_at,
         "answers_at": answers_at,

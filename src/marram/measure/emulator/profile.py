@@ -122,7 +122,7 @@ def _marks(elf: Elf, prefix: str, names: list[str]) -> str:
     starts = {_CLONE.sub("", one.name): one for one in elf.functions()}
     between = len(names)
     lines = {}
-    for function in (f"{prefix}_invoke", f"{prefix}_layers"):
+    for function in (f"{prefix}_invoke", f"{prefix}_stream_push", f"{prefix}_layers"):
         if function in starts:
             lines[starts[function].value] = between
             lines |= {back: between for _, back in return_places(elf, starts[function])}
