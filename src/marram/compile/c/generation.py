@@ -10,6 +10,7 @@ from marram.compile.c.constant_sharing import constant_names
 from marram.compile.c.constant_traffic import array_bytes, own_arrays, weights_of
 from marram.compile.c.emission import header_text, source_text
 from marram.compile.c.families import Family
+from marram.compile.c.front_ends import Version, in_bands
 from marram.compile.c.geometry import activations_of, keeps_axes, rows_of
 from marram.compile.c.layers import Layer, Layers, layers_of
 from marram.compile.c.lowering import lower
@@ -62,12 +63,16 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assembled(msgspec.Struct, frozen=True, kw_only=True):
-    """Layers, the routine of each, the functions that they have and share, and where everything stands."""
+    """Layers, the routine of each, the functions that they have and share, and where everything stands.
+
+    ``banded`` is the graph that they are of where a front in bands of columns was put in place of the one given.
+    """
 
     found: Layers
     routines: tuple[Routine, ...]
     functions: Functions
     plan: MemoryPlan
+    banded: Graph | None = None
 
 
 def generate(
@@ -86,7 +91,8 @@ def generate(
         graph: quantised; a Quantise at its input and a Dequantise at its output are left to the caller.
         family: which kernels.
         name: prefix of every name in the C; None takes the graph's.
-        arena_limit_bytes: what the arena may hold; None asks for the fastest plan.
+        arena_limit_bytes: what the arena may hold; None asks for the fastest plan. Where no plan fits, the front of the graph
+            may be made in bands of columns, some of which are then made twice.
         pack_weights: layers whose weights fit 4 or 2 bits have them so in flash: less of it, more instructions.
         memories: where there are several, each with what it has for an arena and copies; there is no other limit then.
         flash_cost: with ``memories``, how many cycles a byte read from flash waits: constants that wait less in one of the
@@ -103,7 +109,7 @@ def generate(
     if memories:
         made = spread(found, family, prefix, lowered, memories=memories, flash_cost=flash_cost)
     else:
-        made = assembled(found, family, prefix, arena_limit_bytes=arena_limit_bytes)
+        made = assembled(found, family, prefix, arena_limit_bytes=arena_limit_bytes, graph=lowered, pack_weights=pack_weights)
     files = {
         f"{prefix}.h": header_text(prefix, lowered, made.plan, family),
         f"{prefix}.c": source_text(
@@ -115,12 +121,33 @@ def generate(
     )
 
 
-def assembled(found: Layers, family: Family, prefix: str, *, arena_limit_bytes: int | None) -> Assembled:
-    """Layers with the family's routines in a plan of the arena; errors as ``generate`` has them."""
+def assembled(
+    found: Layers,
+    family: Family,
+    prefix: str,
+    *,
+    arena_limit_bytes: int | None,
+    graph: Graph | None = None,
+    pack_weights: bool = False,
+) -> Assembled:
+    """Layers with the family's routines in a plan of the arena; errors as ``generate`` has them.
+
+    Where no plan fits the limit, and ``graph``, of which the layers are, is given, its front may be made in bands.
+    """
     answers = Answers(family)
     plan = plan_memory(_problem(found, answers), budget_bytes=arena_limit_bytes)
+    banded: Graph | None = None
+    if graph is not None and arena_limit_bytes is not None and plan.arena_bytes > arena_limit_bytes:
+        version = in_bands(
+            Version(graph=graph, found=found, plan=plan),
+            arena_limit_bytes,
+            lambda layers: _problem(layers, answers),
+            pack_weights=pack_weights,
+        )
+        banded, found, plan = version.graph, version.found, version.plan
     routines = _routines(found, plan, answers)
-    return Assembled(found=found, routines=routines, functions=functions_of(prefix, found, routines, plan), plan=plan)
+    functions = functions_of(prefix, found, routines, plan)
+    return Assembled(found=found, routines=routines, functions=functions, plan=plan, banded=banded)
 
 
 def spread(
@@ -166,12 +193,24 @@ def _place(layer: Layer, found: Layers, rings: dict[str, int], *, lean: bool) ->
 
 def _problem(found: Layers, answers: Answers) -> Problem:
     tasks = tuple(
-        Task(name=layer.name, inputs=layer.inputs, outputs=layer.outputs, form=_former(layer, found, answers))
+        Task(
+            name=layer.name,
+            inputs=layer.inputs,
+            outputs=layer.outputs,
+            form=_former(layer, found, answers),
+            kin=_kin(layer),
+        )
         for layer in found.layers
     )
     return Problem(
         tasks=tasks, values=found.values, inputs=found.inputs, outputs=found.outputs, align_bytes=answers.family.align_bytes
     )
+
+
+def _kin(layer: Layer) -> str:
+    """What bands have in common that are made with the same weights."""
+    pairs = zip(layer.node.inputs, layer.site.constants, strict=False)
+    return next((name for name, constant in pairs if constant is not None), "") if layer.banded else ""
 
 
 def _former(layer: Layer, found: Layers, answers: Answers):  # type: ignore[no-untyped-def]  # noqa: ANN202
@@ -222,7 +261,7 @@ def _keeps_rows(layer: Layer, found: Layers) -> bool:
 
 def records_of(graph: Graph, made: Assembled) -> tuple[LayerRecord, ...]:
     """A record of each layer; ``graph`` is the lowered one that the layers are of."""
-    per_node = {row.name: row for row in counts(graph).per_node}
+    per_node = {row.name: row for row in counts(made.banded or graph).per_node}
     layers, routines = made.found.layers, made.routines
     return tuple(
         LayerRecord(

@@ -101,7 +101,9 @@ def placed(problem: Problem, lives: Lives, chain: Chain, *, search: bool) -> Pla
         search: look for a tighter placement where the fast rules do not reach the bound.
     """
     layout = layout_of(problem, lives, chain)
-    placement = place(layout.blocks, layout.relations, align=problem.align_bytes, search=search)
+    long = [*sorted(lives.parted), *problem.inputs] if lives.parted else []
+    lowest = [index for name in long for index, block in enumerate(layout.blocks) if block.name == name]
+    placement = place(layout.blocks, layout.relations, align=problem.align_bytes, search=search, lowest=lowest)
     return Placed(
         units=chain,
         slots=slots_of(problem, chain, layout, placement.offsets),

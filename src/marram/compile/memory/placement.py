@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from marram.compile.memory.overlap import EQUAL
+from marram.compile.memory.strata import stratified
 
 _NODES = 6000
 _TRIES = 60
@@ -93,7 +94,9 @@ def _meetings(blocks: Sequence[Block], relations: Relations) -> Iterator[tuple[l
     return zip(alive, overlapping, strict=True)
 
 
-def place(blocks: Sequence[Block], relations: Relations, *, align: int, search: bool = True) -> Placement:
+def place(
+    blocks: Sequence[Block], relations: Relations, *, align: int, search: bool = True, lowest: Sequence[int] = ()
+) -> Placement:
     """Offsets, multiples of ``align``, with a small top.
 
     Args:
@@ -101,13 +104,14 @@ def place(blocks: Sequence[Block], relations: Relations, *, align: int, search: 
         relations: permitted overlaps.
         align: for every offset.
         search: go on after the fast rules where these do not reach the bound.
+        lowest: blocks that shall lie at the bottom, in this order, as they outlive many others.
     """
     least = bound(blocks, relations)
     best: Placement | None = None
     in_place = [pair for pair, distance in relations.items() if distance == EQUAL]
     for merged in (True, False) if in_place else (False,):
         packing = _Packing(blocks, relations, in_place if merged else [], align)
-        offsets = packing.solved(least, search=search)
+        offsets = packing.solved(least, search=search, lowest=lowest)
         size = max((offset + block.size for offset, block in zip(offsets, blocks, strict=True)), default=0)
         if best is None or size < best.size:
             best = Placement(offsets=tuple(offsets), size=size, least=size <= least or (packing.complete and not in_place))
@@ -179,12 +183,16 @@ class _Packing:
             for j in self.members[self.unit[b]]
         )
 
-    def solved(self, least: int, *, search: bool) -> list[int]:
-        orders = self._orders()
+    def solved(self, least: int, *, search: bool, lowest: Sequence[int]) -> list[int]:
+        if lowest:
+            bottom = list(dict.fromkeys(self.unit[index] for index in lowest))
+            offsets = stratified(self, bottom, least, search=search)
+            return [offsets[unit] for unit in self.unit]
+        orders = self.orders()
         best: list[int] = []
         top = 10**15
         for order in orders:
-            found = self._dropped(order)
+            found = self.dropped(order)
             if self._top(found) < top:
                 best, top = found, self._top(found)
         if search and top > least:
@@ -196,7 +204,8 @@ class _Packing:
     def _top(self, offsets: list[int]) -> int:
         return max((offset + size for offset, size in zip(offsets, self.size, strict=True)), default=0)
 
-    def _orders(self) -> list[list[int]]:
+    def orders(self) -> list[list[int]]:
+        """All units, by each of the rules."""
         count = range(len(self.size))
         span = [last - first + 1 for first, last in zip(self.first, self.last, strict=True)]
         load = [self.size[index] + sum(self.size[other] for other in self.near[index]) for index in count]
@@ -210,9 +219,9 @@ class _Packing:
         )
         return [sorted(count, key=key) for key in keys]
 
-    def _dropped(self, order: Sequence[int]) -> list[int]:
-        """Each block in turn at the lowest place that is free for it."""
-        offsets = [-1] * len(self.size)
+    def dropped(self, order: Sequence[int], offsets: list[int] | None = None) -> list[int]:
+        """Each block in turn at the lowest place free for it; ``offsets`` of those that stand already, -1 for others."""
+        offsets = [-1] * len(self.size) if offsets is None else offsets
         for index in order:
             walls = []
             for other in self.near[index]:
@@ -240,7 +249,7 @@ class _Packing:
             moved = chance.choice(high) if chance.random() < 0.7 else chance.choice(trial)
             trial.remove(moved)
             trial.insert(chance.randrange(len(trial) + 1), moved)
-            found = self._dropped(trial)
+            found = self.dropped(trial)
             if self._top(found) <= top:
                 best, top, current = found, self._top(found), trial
             if top <= least:

@@ -57,12 +57,16 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One layer. ``inputs`` and ``outputs`` name values; ``form`` answers for given rows of the buffers, and lean or not."""
+    """One layer. ``inputs`` and ``outputs`` name values; ``form`` answers for given rows of the buffers, and lean or not.
+
+    Tasks of one ``kin``, unless it is empty, have weights in common: these stand in flash once where all are lean or none is.
+    """
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     form: Callable[[tuple[int, ...], int, bool], Form]
+    kin: str = ""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,12 +69,17 @@ def _extra(plan: Placed, fastest: Placed) -> float:
     return plan.instructions / fastest.instructions - 1.0 if fastest.instructions else 0.0
 
 
-def front_of(problem: Problem, lives: Lives, units: Units) -> list[Placed]:
-    """Placed plans from the fastest to the smallest, each smaller than the one before."""
+def front_of(problem: Problem, lives: Lives, units: Units, *, most: int = NO_LIMIT) -> list[Placed]:
+    """Placed plans from the fastest to the smallest, each smaller than the one before.
+
+    ``most`` leaves out those that need more bytes; there may be none then.
+    """
     found: list[Placed] = []
-    limit, failed = NO_LIMIT, 0
+    limit, failed = most, 0
     while True:
         chain = cheapest_chain(problem, units, limit)
+        if chain is None and not found:
+            return []
         if chain is None:
             failed = max(failed, limit)
             limit = (failed + found[-1].bytes) // 2

@@ -85,11 +85,12 @@ def _price(form: Form, calls: int) -> float:
 
 
 class Units:
-    """All units of a problem, made when asked for and kept."""
+    """All units of a problem, made when asked for and kept; tasks of the kin in ``lean`` have their lean form only."""
 
     def __init__(self, problem: Problem, lives: Lives) -> None:
         self.problem = problem
         self.lives = lives
+        self.lean: frozenset[str] = frozenset()
         self._singles: dict[int, tuple[Draft, ...]] = {}
         self._segments: dict[tuple[int, int], Segment | None] = {}
         self._schedules: dict[tuple[int, int, int], tuple[Schedule, int] | None] = {}
@@ -97,6 +98,14 @@ class Units:
         self._floors: dict[tuple[int, int], int] = {}
         self._flows: dict[int, Flow | None] = {}
         self._drafts: dict[tuple[int, int, int], Draft | None] = {}
+
+    def leaner(self, kin: frozenset[str]) -> Units:
+        """The units when tasks of more kin are lean."""
+        units = Units(self.problem, self.lives)
+        units.lean = self.lean | kin
+        units._segments, units._schedules, units._floors = self._segments, self._schedules, self._floors
+        units._flows, units._leaner = self._flows, self._leaner
+        return units
 
     def cheapest(self, first: int, past: int, limit: int) -> Unit | None:
         """The unit of tasks ``[first, past)`` with the fewest instructions within ``limit`` bytes; None where none fits."""
@@ -162,7 +171,8 @@ class Units:
             self._leaner[index] = (spare.scratch_bytes, spare.traversal) != (usual.scratch_bytes, usual.traversal)
         if not self._leaner[index]:
             return ((usual, False),)  # asked once: making a form takes long
-        return (usual, False), (task.form(in_rows, out_rows, True), True)
+        spare = task.form(in_rows, out_rows, True)
+        return ((spare, True),) if task.kin in self.lean else ((usual, False), (spare, True))
 
     def _dying(self, name: str, first: int, past: int) -> bool:
         """Whether a value that comes from outside is needed no more after tasks ``[first, past)``."""
