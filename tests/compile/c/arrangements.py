@@ -124,7 +124,7 @@ def rolled(step: int, *, spare: int = 0, lean: bool = False) -> Plan:
         assert after.outputs[0] in problem.outputs
         held = []
         for window, source in zip(form.windows, sources, strict=True):
-            held.append(min((step - 1) * window.stride + window.reach + spare, source.rows))
+            held.append(min(-(-(step - 1) * window.stride // window.rate) + window.reach + spare, source.rows))
         rows = {name: problem.values[name].rows for name in (*problem.inputs, *problem.outputs)}
         rows |= dict(zip(op.inputs, held, strict=True)) | {made.name: min(step + spare, made.rows)}
         sizes, at = {}, 0

@@ -72,18 +72,14 @@ class Sketch:
         for size in (value.rows, value.width):
             kernel, dilation, stride = self.number(1, 3), self.number(1, 2), self.number(1, 2)
             pad = self.number(0, min(kernel - 1, 2))
-            reach = (kernel - 1) * dilation + 1
-            sides.append((Window(kernel=kernel, stride=stride, dilation=dilation, pad=pad), size, reach))
-        (rows, _, reach_y), (columns, _, reach_x) = sides
-        after = self.number(0, 2), self.number(0, 2)
-        out_rows = (value.rows + rows.pad + after[0] - reach_y) // rows.stride + 1
-        out_width = (value.width + columns.pad + after[1] - reach_x) // columns.stride + 1
+            rate = self.draw(st.sampled_from([1, 1, 2, 3]))
+            window = Window(kernel=kernel, stride=stride, dilation=dilation, pad=pad, rate=rate)
+            sides.append((window, ((size + self.number(0, 2) - window.reach) * rate + pad) // stride + 1))
+        (rows, out_rows), (columns, out_width) = sides
         if out_rows < 1 or out_width < 1:
             return
         # padding after the image never makes a whole window of padding, as in real operators
-        if (out_rows - 1) * rows.stride - rows.pad >= value.rows or (
-            out_width - 1
-        ) * columns.stride - columns.pad >= value.width:
+        if rows.first(out_rows - 1) >= value.rows or columns.first(out_width - 1) >= value.width:
             return
         pixel = self.number(1, 6)
         output = self.value(out_rows, out_width, pixel)

@@ -162,5 +162,5 @@ def _pixels(machine: Machine, who: str, form: Form, inputs: tuple[str, ...], out
 
 
 def _places(window, at: int, limit: int) -> np.ndarray:
-    places = at * window.stride - window.pad + np.arange(window.kernel) * window.dilation
+    places = window.first(at) + np.arange(window.kernel) * window.dilation
     return places[(places >= 0) & (places < limit)]

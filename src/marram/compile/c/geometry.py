@@ -6,10 +6,10 @@ import msgspec
 
 from marram.compile.c.place import Place, Window
 from marram.core.graph import Tensor
-from marram.core.operators import AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D
+from marram.core.operators import AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D, TransposeConv2D
 from marram.model.reference.site import Site
 
-WindowOp = Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D
+WindowOp = Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D | TransposeConv2D
 
 
 class Geometry(msgspec.Struct, frozen=True, kw_only=True):

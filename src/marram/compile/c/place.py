@@ -34,25 +34,31 @@ class ConstantArray(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """Which input rows an output row needs: ``kernel`` rows, ``dilation`` apart, from ``row * stride - pad`` on.
+    """Which input rows an output row needs: ``kernel`` rows, ``dilation`` apart, from ``(row * stride - pad) // rate`` on.
 
-    Rows are what a tensor ``(1, H, W, C)`` has H of; ``widen`` says the same of columns, in pixels.
+    Rows are what a tensor ``(1, H, W, C)`` has H of; ``Routine.columns`` says the same of columns, in pixels. ``rate`` is more
+    than 1 where the image grows. An operator may need fewer rows than its window has.
     """
 
     kernel: int = 1
     stride: int = 1
     dilation: int = 1
     pad: int = 0
+    rate: int = 1
 
     @property
     def reach(self) -> int:
         """From the first to one past the last row of one window."""
         return (self.kernel - 1) * self.dilation + 1
 
+    def first(self, row: int) -> int:
+        """The first input row of an output row; negative in the padding before the image."""
+        return (row * self.stride - self.pad) // self.rate
+
     def needed(self, begin: int, end: int, height: int) -> tuple[int, int]:
         """Input rows ``[first, past)`` that output rows ``[begin, end)`` read, of ``height`` rows."""
-        first = max(begin * self.stride - self.pad, 0)
-        past = min((end - 1) * self.stride - self.pad + self.reach, height)
+        first = max(self.first(begin), 0)
+        past = min(self.first(end - 1) + self.reach, height)
         return min(first, past), past
 
 

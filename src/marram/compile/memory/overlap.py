@@ -65,4 +65,4 @@ def _pixel_distance(rows: Window, columns: Window | None, source: Value, output:
 
 
 def _starts(window: Window, count: int, limit: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.clip(np.arange(count, dtype=np.int64) * window.stride - window.pad, 0, limit)
+    return np.clip((np.arange(count, dtype=np.int64) * window.stride - window.pad) // window.rate, 0, limit)

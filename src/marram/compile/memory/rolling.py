@@ -109,7 +109,7 @@ def _traced(problem: Problem, segment: Segment, calls: list[Call]) -> Schedule:
             _follow(problem, distances, lowest, output, end)
         for name, window in zip(flow.inputs, flow.windows, strict=True):
             if name in lowest:
-                lowest[name] = min(lowest[name], max(call.row_begin * window.stride - window.pad, 0))
+                lowest[name] = min(lowest[name], max(window.first(call.row_begin), 0))
         if not flow.elementwise:
             _follow(problem, distances, lowest, output, end)
         if output in rows:

@@ -31,7 +31,7 @@ def traffic_of(problem: Problem, lives: Lives, chain: Chain, layout: Layout) -> 
             times = 1.0
             for windows in (form.windows, form.columns):
                 if windows is not None:
-                    times *= windows[index].kernel / windows[index].stride
+                    times *= windows[index].kernel * windows[index].rate / windows[index].stride
             root = lives.root[name]
             found[root] = found.get(root, 0) + int(problem.values[name].size_bytes * max(times, 1.0))
         for name in task.outputs:

@@ -12,7 +12,6 @@ from marram.compile.c.portable.int16.conv2d import conv2d as conv2d_16
 from marram.compile.c.portable.int16.dense import dense as dense_16
 from marram.compile.c.portable.int16.depthwise_conv2d import depthwise_conv2d as depthwise_conv2d_16
 from marram.compile.c.portable.int16.quantise import quantise as quantise_16
-from marram.compile.c.portable.int16.transpose_conv2d import transpose_conv2d as transpose_conv2d_16
 from marram.compile.c.portable.layer_norm import layer_norm
 from marram.compile.c.portable.matmul import matmul
 from marram.compile.c.portable.movement import concat, reshape, split, strided_slice, transpose
@@ -25,7 +24,7 @@ from marram.compile.c.portable.reduction import mean, total
 from marram.compile.c.portable.resize import resize
 from marram.compile.c.portable.softmax import softmax
 from marram.compile.c.portable.table import table
-from marram.compile.c.portable.transpose_conv2d import transpose_conv2d
+from marram.compile.c.portable.transpose_conv2d import transpose_conv2d, transpose_conv2d_16
 from marram.core import operators as ops
 
 MAKERS: dict[type, Maker] = {

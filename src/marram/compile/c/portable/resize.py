@@ -2,57 +2,86 @@
 
 from __future__ import annotations
 
+from math import gcd
+
+import msgspec
 import numpy as np
 
-from marram.compile.c.place import ConstantArray, Place, Routine
+from marram.compile.c.geometry import is_sequence, keeps_axes
+from marram.compile.c.place import ConstantArray, Place, Routine, Window
 from marram.compile.c.portable.operands import item_bytes
 from marram.core.graph import Array
 from marram.core.operators import Resize
 from marram.model.reference.resizing import integer_line, nearest_places
 
 
+class _Side(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows or columns: how many come in and go out, and the first and the last that each output needs, int64 (out,).
+
+    ``table`` is what the C reads of them.
+    """
+
+    size_in: int
+    size_out: int
+    first: Array
+    last: Array
+    table: Array
+
+    @property
+    def window(self) -> Window:
+        """The least one that holds what is needed: it moves by ``size_in / size_out``."""
+        common = gcd(self.size_in, self.size_out)
+        stride, rate = self.size_in // common, self.size_out // common
+        outputs = np.arange(self.size_out)
+        pad = int((outputs * stride - (self.first + 1) * rate).max()) + 1
+        reach = self.last - (outputs * stride - pad) // rate
+        return Window(kernel=int(reach.max()) + 1, stride=stride, pad=pad, rate=rate)
+
+
 def resize(place: Place) -> Routine:
     """Nearest or bilinear, int8 or int16."""
-    place.site.need_same_quantisation()
-    return _nearest(place) if place.site.op(Resize).method == "nearest" else _bilinear(place)
-
-
-def _sizes(place: Place) -> str:
-    batch, height, width, channels = place.site.input(0).shape
-    _, out_height, out_width, _ = place.site.output.shape
-    return f"{batch}, {height}, {width}, {channels}, {out_height}, {out_width}"
-
-
-def _table(name: str, values: Array) -> ConstantArray:
-    return ConstantArray(name=name, c_type="int16_t", values=np.asarray(values, np.int64).ravel(), role="table")
-
-
-def _nearest(place: Place) -> Routine:
-    op = place.site.op(Resize)
-    _, height, width, _ = place.site.input(0).shape
-    flags = {"align_corners": op.align_corners, "half_pixel_centers": op.half_pixel_centers}
-    return Routine(
-        includes=("portable/resize_nearest.h",),
-        body=f"marram_portable_resize_nearest(x0, y0, {_sizes(place)}, {item_bytes(place)}, @down@, @across@);",
-        constants=(
-            _table("down", nearest_places(height, op.size[0], **flags)),
-            _table("across", nearest_places(width, op.size[1], **flags)),
-        ),
-        instructions=4.0 * place.site.output.size,
-    )
-
-
-def _bilinear(place: Place) -> Routine:
     site = place.site
     op = site.op(Resize)
-    _, height, width, _ = site.input(0).shape
-    down, across = integer_line(op, height, op.size[0]), integer_line(op, width, op.size[1])
-    for (lower, upper, _), size in ((down, height), (across, width)):
-        if lower.max() >= size or upper.max() >= size:
-            raise site.error("a rounded step leaves the image", "Resize in two steps of less.")
+    site.need_same_quantisation()
+    side, cost = (_nearest_side, 4.0) if op.method == "nearest" else (_bilinear_side, 40.0)
+    batch, height, width, channels = site.input(0).shape
+    sides = side(place, height, op.size[0]), side(place, width, op.size[1])
+    down, across = sides[::-1] if is_sequence(site.input(0).shape, site.output.shape) else sides
+    by_rows = batch == 1 and keeps_axes(site)
+    rows = (place.in_rows[0], place.out_rows) if by_rows else (down.size_in, down.size_out)
+    sizes = f"{down.size_in}, {across.size_in}, {channels}, {down.size_out}, {across.size_out}, {rows[0]}, {rows[1]}"
+    kind = f"nearest(x0, y0, {item_bytes(place)}" if op.method == "nearest" else f"bilinear_{8 * item_bytes(place)}(x0, y0"
+    call = f"marram_portable_resize_{kind}, {sizes}, row_begin, row_end, @down@, @across@);"
     return Routine(
-        includes=("portable/resize_bilinear.h",),
-        body=f"marram_portable_resize_bilinear_{8 * item_bytes(place)}(x0, y0, {_sizes(place)}, @down@, @across@);",
-        constants=(_table("down", np.stack(down, axis=1)), _table("across", np.stack(across, axis=1))),
-        instructions=40.0 * site.output.size,
+        includes=(f"portable/resize_{op.method}.h",),
+        body=call if batch == 1 else _by_sample(batch, down.size_out, call, place),
+        constants=(_table("down", down), _table("across", across)),
+        windows=(down.window,) if batch == 1 else None,
+        columns=(across.window,) if batch == 1 else None,
+        traversal="pixels" if batch == 1 else "whole",
+        block=0,
+        instructions=cost * site.output.size,
     )
+
+
+def _by_sample(batch: int, rows: int, call: str, place: Place) -> str:
+    steps = f"x0 += {place.site.input(0).size // batch}, y0 += {place.site.output.size // batch}"
+    return f"for (int n = 0; n < {batch}; n++, {steps}) {{\nconst int row_begin = 0, row_end = {rows};\n{call}\n}}"
+
+
+def _table(name: str, side: _Side) -> ConstantArray:
+    return ConstantArray(name=name, c_type="int16_t", values=side.table.ravel(), role="table")
+
+
+def _nearest_side(place: Place, size_in: int, size_out: int) -> _Side:
+    op = place.site.op(Resize)
+    places = nearest_places(size_in, size_out, align_corners=op.align_corners, half_pixel_centers=op.half_pixel_centers)
+    return _Side(size_in=size_in, size_out=size_out, first=places, last=places, table=places)
+
+
+def _bilinear_side(place: Place, size_in: int, size_out: int) -> _Side:
+    lower, upper, weights = integer_line(place.site.op(Resize), size_in, size_out)
+    if lower.max() >= size_in or upper.max() >= size_in:
+        raise place.site.error("a rounded step leaves the image", "Resize in two steps of less.")
+    table = np.stack([lower, upper, weights], axis=1).astype(np.int64)
+    return _Side(size_in=size_in, size_out=size_out, first=np.minimum(lower, upper), last=np.maximum(lower, upper), table=table)
