@@ -55,6 +55,22 @@ def test_compile_writes_what_a_c_compiler_takes(model: Path, tmp_path: Path) -> 
     subprocess.run(strict, cwd=tmp_path / "out", check=True)
 
 
+def test_compile_for_a_stream_says_what_it_keeps_and_saves(model: Path, tmp_path: Path) -> None:
+    done = marram("compile", str(model), "--stream-rows", "2", "--out", str(tmp_path / "out"), "--json")
+    assert done.returncode == 0, done.stderr
+    result = answer(done)
+    stream = result["stream"]
+    assert (stream["rows"], stream["window_rows"], stream["warm_up_pushes"]) == (2, 25, 13)
+    assert stream["macs"] == result["macs"] < stream["window_macs"]
+    assert stream["padded"] is True
+    assert f"#define KEYWORDS_STREAM_STATE_BYTES {stream['state_bytes']}u" in (tmp_path / "out" / "keywords.h").read_text()
+    strict = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-c", "keywords.c", "keywords_self_test.c"]
+    subprocess.run(strict, cwd=tmp_path / "out", check=True)
+    refused = marram("compile", str(model), "--stream-rows", "3", "--out", str(tmp_path / "out"))
+    assert refused.returncode == UserError.exit_code
+    assert "Push a multiple of 2 rows at a time." in refused.stderr
+
+
 def test_an_arena_that_is_too_small_names_the_smallest(model: Path, tmp_path: Path) -> None:
     done = marram("compile", str(model), "--arena-kib", "0.5", "--out", str(tmp_path / "out"))
     assert done.returncode == UserError.exit_code
@@ -116,6 +132,16 @@ def test_bench_counts_on_an_emulated_core(model: Path) -> None:
     for size in ("ram_bytes", "flash_bytes"):
         assert result[size]["predicted"] == result[size]["measured"] > 0
     assert result["stack_bytes"]["measured"] <= result["stack_bytes"]["predicted"]
+    assert {row["differing"] for row in result["parity"]} == {0}
+    assert len(result["parity"]) == 3
+
+
+def test_bench_of_a_stream_counts_a_push(model: Path) -> None:
+    done = marram("bench", str(model), "--device", "cortex-m4", "--stream-rows", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    result = answer(done)
+    assert result["instructions"] < result["stream"]["window_instructions"]
+    assert result["macs"] == result["stream"]["record"]["macs"]
     assert {row["differing"] for row in result["parity"]} == {0}
     assert len(result["parity"]) == 3
 

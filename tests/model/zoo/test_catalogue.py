@@ -70,6 +70,21 @@ def test_options_change_the_net():
     assert sum(p.numel() for p in narrow.parameters()) < sum(p.numel() for p in wide.parameters())
 
 
+@pytest.mark.parametrize(("name", "shape"), [("conv1d", (200, 6)), ("ds_cnn", (49, 10))])
+def test_without_padding_a_row_depends_on_no_window_s_end(name, shape):
+    """Features of a longer window are those of each shorter one in it."""
+    module = zoo.make(name, input_shape=shape, classes=5, pad_time=False).eval()
+    seen = []
+    module.blocks.register_forward_hook(lambda _module, _inputs, found: seen.append(found))
+    batch = torch.randn(1, shape[0] + 16, shape[1], generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        module(batch)
+        module(batch[:, 16:])
+    whole, part = (found.flatten(0, 1) for found in seen)
+    time = 1 if name == "ds_cnn" else 2
+    torch.testing.assert_close(whole.narrow(time, whole.shape[time] - part.shape[time], part.shape[time]), part)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "sentence"),
     [
@@ -86,6 +101,8 @@ def test_options_change_the_net():
         ("conv1d", {"input_shape": (200, 6), "classes": 2, "kernel": 4}, "odd"),
         ("conv1d", {"input_shape": (200, 6), "classes": 2, "width": "wide"}, "option width is 'wide', not a positive number"),
         ("conv1d", {"input_shape": (200, 6), "classes": 2, "dropout": 1}, "from 0 to below 1"),
+        ("conv1d", {"input_shape": (200, 6), "classes": 2, "pad_time": 1}, "option pad_time is 1, not true or false"),
+        ("conv1d", {"input_shape": (40, 6), "classes": 2, "pad_time": False}, "kernel has 7 rows would read 6"),
         ("resnet8", {"input_shape": (32, 32, 3), "classes": 2, "channels": 0}, "positive"),
         ("resnet8", {"input_shape": (32, 32, 3), "classes": 2, "channels": 2.5}, "make no net"),
         ("ds_cnn", {"input_shape": (49, 10), "classes": 2, "dropout": 0.5}, "make no net"),

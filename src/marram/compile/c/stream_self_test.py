@@ -35,6 +35,12 @@ marram_status ${name}_self_test(void *state, size_t state_bytes, void *arena, si
 _SOURCE = """/* $name: a golden stream. Made by marram. Do not edit. */
 #include "${name}_self_test.h"
 
+#if defined(__GNUC__)
+#define MARRAM_ALIGNED(n) __attribute__((aligned(n)))
+#else
+#define MARRAM_ALIGNED(n) _Alignas(n)
+#endif
+
 $arrays
 
 static int differ(const void *found, const void *expected, size_t size)

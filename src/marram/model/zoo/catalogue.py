@@ -109,13 +109,18 @@ def _checked_shape(name: str, family: _Family, input_shape: tuple[int, ...]) -> 
 
 
 def _check_options(name: str, build: Any, options: dict[str, Any]) -> None:
-    known = tuple(inspect.signature(build).parameters)[2:]
+    parameters = inspect.signature(build).parameters
+    known = tuple(parameters)[2:]
     for option, value in options.items():
         if option not in known:
             near = difflib.get_close_matches(option, known, n=1)
             guess = f"Did you mean {near[0]}? " if near else ""
             listed = f"It takes {', '.join(known)}." if known else "It takes none."
             raise UserError(f"there is no option {option!r}", where=f"zoo model {name}", hint=guess + listed)
+        if isinstance(parameters[option].default, bool):
+            if not isinstance(value, bool):
+                raise UserError(f"option {option} is {value!r}, not true or false", where=f"zoo model {name}")
+            continue
         parts = value if isinstance(value, list | tuple) else [value]
         fits = _is_chance if option == "dropout" else _is_positive
         if value is not None and not all(map(fits, parts)):
