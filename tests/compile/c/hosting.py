@@ -137,16 +137,33 @@ def _record(made: Generated) -> tuple[str, str]:
         listed = ", ".join(f"{tensor.size_bytes}" for tensor in tensors)
         return f"static const size_t {name}_{what}_sizes[] = {{{listed}, 0}};"
 
-    guards = "".join(f"{{{begin}, {size}}}, " for begin, size in _guards(made.plan))
+    guards = "" if made.plan.memories else "".join(f"{{{begin}, {size}}}, " for begin, size in _guards(made.plan))
+    call = f"{{ return (int){name}_run_in(arena, {upper}_ARENA_BYTES, {', '.join(given)}); }}"
     text = [
         f"static int {name}_call(void *arena, void **in, void **out)",
-        f"{{ return (int){name}_run_in(arena, {upper}_ARENA_BYTES, {', '.join(given)}); }}",
+        _in_several(made, given) if made.plan.memories else call,
         sizes("in", ins),
         sizes("out", outs),
         f"static const span {name}_guards[] = {{{guards}{{0, 0}}}};",
     ]
-    entry = f"{{{name}_call, {upper}_ARENA_BYTES, {upper}_ARENA_ALIGN, {name}_in_sizes, {name}_out_sizes, {name}_guards}}"
+    arena_bytes = "1" if made.plan.memories else f"{upper}_ARENA_BYTES"
+    entry = f"{{{name}_call, {arena_bytes}, {upper}_ARENA_ALIGN, {name}_in_sizes, {name}_out_sizes, {name}_guards}}"
     return "\n".join(text), entry
+
+
+def _in_several(made: Generated, given: Sequence[str]) -> str:
+    """The body of a call of a model over several memories, each of which is allocated with exactly its bytes."""
+    upper, name, memories = made.name.upper(), made.name, made.plan.memories
+    lines = ["{", "    (void)arena;", f"    {name}_arenas arenas;"]
+    for memory in memories:
+        size = f"{upper}_ARENA_{memory.name.upper()}_BYTES"
+        lines.append(f"    arenas.{memory.name} = NULL; arenas.{memory.name}_bytes = {size};")
+        if memory.arena_bytes:
+            lines.append(f"    if (posix_memalign(&arenas.{memory.name}, 64, {size})) {{ return 7; }}")
+            lines.append(f"    memset(arenas.{memory.name}, 0x5a, {size});")
+    lines.append(f"    const int status = (int){name}_run_in(&arenas, {', '.join(given)});")
+    lines += [f"    free(arenas.{memory.name});" for memory in memories]
+    return "\n".join([*lines, "    return status;", "}"])
 
 
 class Host:
