@@ -11,6 +11,7 @@ from marram.compile.c.geometry import rows_of
 from marram.compile.c.layers import Layers, layers_of
 from marram.compile.c.patches import Columns, Cut, Patched, cuts, needed, patched
 from marram.compile.c.place import POINTWISE, Window
+from marram.compile.memory.explanation import BY_ROWS, NOTHING_SMALLER
 from marram.compile.memory.layout import Placed
 from marram.compile.memory.menu import Menu, Tails
 from marram.compile.memory.plan import MemoryPlan, Problem, Value
@@ -61,12 +62,12 @@ def in_bands(version: Version, limit: int, problem_of: Callable[[Layers], Proble
         if tried[-1].menu.may_fit(limit):
             chosen = next((plan for plan in tried[-1].menu.plans if plan.arena_bytes <= limit), None)
             if chosen is not None:
-                return _version(version, tried[-1], chosen, tails.fastest())
+                return _version(version, tried[-1], chosen, tails.fastest(), smallest=False)
     plans = [(plan, one) for one in tried for plan in one.menu.plans]
     if not plans:
         return version
     smallest, one = min(plans, key=lambda each: each[0].arena_bytes)
-    return _version(version, one, smallest, tails.fastest())
+    return _version(version, one, smallest, tails.fastest(), smallest=True)
 
 
 class _Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,23 +76,37 @@ class _Tried(msgspec.Struct, frozen=True, kw_only=True):
     menu: Menu
 
 
-def _version(version: Version, tried: _Tried, chosen: Placed, fastest: float) -> Version:
+def _version(version: Version, tried: _Tried, chosen: Placed, fastest: float, *, smallest: bool) -> Version:
     plan = tried.menu.plan(chosen, fastest=fastest, front=version.plan.front)
-    sentences = _explained(tried.made, tried.found, plan, version.plan.arena_bytes)
-    return Version(graph=tried.made.graph, found=tried.found, plan=msgspec.structs.replace(plan, explanation=sentences))
+    peak, *others = plan.explanation
+    sentences = (peak, _cost(tried.made, tried.found, version.plan.arena_bytes), *_likewise(others))
+    if not smallest:  # front ends that make more again were not looked at
+        sentences = tuple(text for text in sentences if text != NOTHING_SMALLER)
+    plan = msgspec.structs.replace(plan, explanation=sentences)
+    return Version(graph=tried.made.graph, found=tried.found, plan=plan)
 
 
-def _explained(made: Patched, found: Layers, plan: MemoryPlan, ordinary: int) -> tuple[str, ...]:
-    """The plan's sentences, with what is made again after the first."""
+def _cost(made: Patched, found: Layers, ordinary: int) -> str:
+    """What is made in bands, why, and what of it is made again."""
     joins = [index for index, layer in enumerate(found.layers) if layer.at_column is not None]
     first, last = found.layers[0], found.layers[joins[0] - 1]
     share = "none of the MACs are" if not made.macs_again else f"{100 * made.again:.1f} % of all MACs are"
-    text = (
+    return (
         f"{first.name} to {last.name} are made in {len(made.bands)} bands of columns, as no plan without bands takes less than "
         f"{ordinary:,} B: {share} made again."
     )
-    peak, *others = plan.explanation
-    return (peak, text, *others)
+
+
+def _likewise(sentences: list[str]) -> list[str]:
+    """Sentences of rolled stretches that say the same of several bands, said once."""
+    kept: dict[str, list[str]] = {}
+    for text in sentences:
+        _, found, tail = text.partition(BY_ROWS)
+        kept.setdefault(tail if found else text, []).append(text)
+    return [
+        same[0] if len(same) == 1 else f"{same[0]} {len(same) - 1} other band{'s' * (len(same) > 2)} likewise."
+        for same in kept.values()
+    ]
 
 
 def front_ends(version: Version, tails: Tails) -> list[FrontEnd]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from marram.compile.memory.plan import MemoryPlan, Problem, Slot
 
 _NAMED = 3
+BY_ROWS = " are made row by row, in "
+NOTHING_SMALLER = "Nothing smaller was found."
 
 
 def explained(problem: Problem, plan: MemoryPlan) -> tuple[str, ...]:
@@ -121,7 +123,7 @@ def _rolled(problem: Problem, plan: MemoryPlan, first: int, past: int) -> str:
     whole = sum(problem.values[name].size_bytes for name in rings)
     held = sum(slot.size_bytes for slot in rings.values())
     return (
-        f"{problem.tasks[tasks[0]].name} to {problem.tasks[tasks[-1]].name} are made row by row, in {len(calls)} calls: "
+        f"{problem.tasks[tasks[0]].name} to {problem.tasks[tasks[-1]].name}{BY_ROWS}{len(calls)} calls: "
         f"what passes between them takes {held:,} B in place of {whole:,} B."
     )
 
@@ -141,7 +143,7 @@ def _neighbours(plan: MemoryPlan) -> list[str]:
             end = ", and nothing smaller was found" if (size, extra) == less[-1] else ""
             sentences.append(f"{plan.arena_bytes - size:,} B less would cost {_share(cost)} more instructions{end}.")
     else:
-        sentences.append("Nothing smaller was found.")
+        sentences.append(NOTHING_SMALLER)
     return sentences
 
 
