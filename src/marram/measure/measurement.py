@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TypedDict, Unpack
 
 import msgspec
@@ -102,31 +103,26 @@ def take(
         UserError: the Program does not fit the dataset, the graph or the baseline.
     """
     memory = _memory(program, probe if here else None, here=here)
-    session = runner.open(program, threads=1)
-    try:
+    with closing(runner.open(program, threads=1)) as session:
         found = answers(dataset, session_predictor(session, program, preprocess), progress=progress) if dataset.labels else None
         parity: tuple[Parity, ...] = ()
         if graph is not None:
-            drawn = np.random.default_rng(seed).choice(len(dataset), min(parity_vectors, len(dataset)), replace=False)
-            vectors, targets = _vectors(dataset, preprocess, graph.input_tensors[0], drawn)
+            vectors, targets = _vectors(dataset, preprocess, graph.input_tensors[0], parity_vectors, seed)
             parity = (against_reference(session, program, graph, [vectors], targets=targets),)
         if latency is None and here:
             inputs = latency_inputs(program, dataset, preprocess)
             (latency,) = time_calls([Subject(session=session, inputs=inputs)], seed=seed, calls=calls, progress=progress)
-    finally:
-        session.close()
+    figures = (
+        *_accuracy(found, baseline, confidence),
+        _size(program),
+        *_latency(latency if here else None, seed, confidence),
+        *memory,
+    )
     evidence = Evidence(
         program_digest=digest(program),
         data_digest=dataset.digest,
         on=describe_machine() if on is None else on,
-        figures=(
-            *_accuracy(found, baseline, confidence),
-            Figure(
-                name="size_bytes", unit="B", value=program.size_bytes, kind="computed", method="bytes of the program's file"
-            ),
-            *_latency(latency if here else None, seed, confidence),
-            *memory,
-        ),
+        figures=figures,
         parity=parity,
         confusion=None if found is None else tuple(map(tuple, found.confusion.tolist())),
         marks=_marks(program, graph, here=here),
@@ -141,8 +137,9 @@ def latency_inputs(program: Program, dataset: Dataset, preprocess: Preprocess | 
     return tuple((batch[index : index + 1],) for index in range(len(batch)))
 
 
-def _vectors(dataset: Dataset, preprocess: Preprocess | None, tensor: Tensor, drawn: Array) -> tuple[Array, Array]:
-    """Inputs of a Graph from the drawn samples, in the dataset's order, and their targets."""
+def _vectors(dataset: Dataset, preprocess: Preprocess | None, tensor: Tensor, count: int, seed: int) -> tuple[Array, Array]:
+    """Inputs of a Graph from samples that are drawn, in the dataset's order, and their targets."""
+    drawn = np.random.default_rng(seed).choice(len(dataset), min(count, len(dataset)), replace=False)
     parts = list(dataset.subset(np.sort(drawn)).batches(256))
     vectors = [feed(preprocess, samples, tensor) for samples, _ in parts]
     return np.concatenate(vectors), np.concatenate([wanted for _, wanted in parts])
@@ -152,6 +149,11 @@ def _accuracy(found: Accuracy | None, baseline: Accuracy | None, confidence: flo
     if found is not None:
         return accuracy_figures(found, baseline=baseline, confidence=confidence)
     return (Figure(name="accuracy", unit="share", value=None, method="top-1", reason="the data has no classes"),)
+
+
+def _size(program: Program) -> Figure:
+    method = "bytes of the program's file"
+    return Figure(name="size_bytes", unit="B", value=program.size_bytes, kind="computed", method=method)
 
 
 def _latency(latency: Latency | None, seed: int, confidence: float) -> tuple[Figure, ...]:

@@ -118,6 +118,20 @@ def activations_of(site: Site) -> tuple[Tensor, ...]:
     return tuple(t for t, constant in zip(site.inputs, site.constants, strict=True) if t is not None and constant is None)
 
 
+def two_alike(place: Place) -> tuple[Tensor, Tensor]:
+    """The inputs of an elementwise operator on two int8 activations of one shape.
+
+    Raises:
+        UserError: other dtypes, a constant, or shapes that are to be stretched.
+    """
+    site = place.site
+    a, b = site.input(0), site.input(1)
+    alike = a.shape == b.shape and {a.dtype, b.dtype, site.output.dtype} == {"int8"}
+    if not alike or any(value is not None for value in site.constants):
+        raise site.error("only two int8 activations of one shape are served here")
+    return a, b
+
+
 def rows_of(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """A tensor as (rows, width, bytes of a pixel of int8): images by height, sequences by time, all else one row."""
     if len(shape) == 4 and shape[0] == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marram.compile.c.geometry import rows_literal
+from marram.compile.c.geometry import rows_literal, two_alike
 from marram.compile.c.place import POINTWISE, Place, Routine
 from marram.compile.c.summation import linear_sum
 from marram.core.operators import Activation, Add, Sub
@@ -24,13 +24,7 @@ def sub(place: Place) -> Routine:
 
 def _sum(place: Place, sign: int, activation: Activation) -> Routine:
     site = place.site
-    a, b = site.input(0), site.input(1)
-    if (
-        a.shape != b.shape
-        or {a.dtype, b.dtype, site.output.dtype} != {"int8"}
-        or any(value is not None for value in site.constants)
-    ):
-        raise site.error("sums of two int8 activations of one shape are served here")
+    a, b = two_alike(place)
     inputs = np.arange(-128, 128).astype(np.int8)
     (truth,) = kernel_of(site)(np.repeat(inputs, 256), np.tile(inputs, 256))
     scale = float(site.scale(site.output))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marram.compile.c.geometry import rows_literal
+from marram.compile.c.geometry import rows_literal, two_alike
 from marram.compile.c.place import POINTWISE, Place, Routine
 from marram.compile.c.requantisation import INT32_MAX
 from marram.core.operators import Mul
@@ -18,13 +18,7 @@ def mul(place: Place) -> Routine:
         UserError: other shapes or dtypes, a constant, or a factor of 1 or more.
     """
     site = place.site
-    a, b = site.input(0), site.input(1)
-    if (
-        a.shape != b.shape
-        or {a.dtype, b.dtype, site.output.dtype} != {"int8"}
-        or any(value is not None for value in site.constants)
-    ):
-        raise site.error("products of two int8 activations of one shape are served here")
+    a, b = two_alike(place)
     by = multiplier(float(site.scale(a)) * float(site.scale(b)) / float(site.scale(site.output)))
     shift, zero_out = -int(by.shifts), site.zero_point(site.output)
     if shift < 1 or _GREATEST + (abs(zero_out) << shift) + (1 << shift) > INT32_MAX:

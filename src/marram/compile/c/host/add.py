@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from marram.compile.c.geometry import two_alike
 from marram.compile.c.place import Place, Routine
 from marram.core.graph import Array
 from marram.core.operators import Activation, Add, Sub
@@ -44,10 +45,7 @@ class _Sum(msgspec.Struct, frozen=True, kw_only=True):
 
 def _sum(place: Place, sign: int, activation: Activation) -> Routine:
     site = place.site
-    a, b = site.input(0), site.input(1)
-    alike = a.shape == b.shape and {a.dtype, b.dtype, site.output.dtype} == {"int8"}
-    if not alike or any(value is not None for value in site.constants):
-        raise site.error("only two int8 tensors of one shape are served here")
+    a, b = two_alike(place)
     scales = float(site.scale(a)), float(site.scale(b)), float(site.scale(site.output))
     twice = 2 * max(scales[:2])
     low, high = activation_range(site, activation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from marram.compile.c.geometry import rows_literal
+from marram.compile.c.geometry import rows_literal, two_alike
 from marram.compile.c.mve.packing import CLAMPED, SIGNED
 from marram.compile.c.place import POINTWISE, Place, Routine
 from marram.core.operators import Activation, Add, Sub
@@ -26,9 +26,7 @@ def sub(place: Place) -> Routine:
 
 def _sum(place: Place, sign: int, activation: Activation) -> Routine:
     site = place.site
-    a, b = site.input(0), site.input(1)
-    if a.shape != b.shape or {a.dtype, site.output.dtype} != {"int8"} or any(value is not None for value in site.constants):
-        raise site.error("only two int8 tensors of one shape are served here")
+    a, b = two_alike(place)
     scales = float(site.scale(a)), float(site.scale(b))
     scaled = int(scales[1] < scales[0])
     half = 1 - scaled

@@ -8,16 +8,12 @@ from marram.compile.c.portable.conv2d import conv2d
 from marram.compile.c.portable.dense import dense
 from marram.compile.c.portable.depthwise_conv2d import depthwise_conv2d
 from marram.compile.c.portable.dtypes import by_dtype, by_weights
-from marram.compile.c.portable.int16.conv2d import conv2d as conv2d_16
-from marram.compile.c.portable.int16.dense import dense as dense_16
-from marram.compile.c.portable.int16.depthwise_conv2d import depthwise_conv2d as depthwise_conv2d_16
+from marram.compile.c.portable.int16.finish import INT16
 from marram.compile.c.portable.int16.quantise import quantise as quantise_16
 from marram.compile.c.portable.layer_norm import layer_norm
 from marram.compile.c.portable.matmul import matmul
 from marram.compile.c.portable.movement import concat, reshape, split, strided_slice, transpose
-from marram.compile.c.portable.packed.conv2d import conv2d as conv2d_packed
-from marram.compile.c.portable.packed.dense import dense as dense_packed
-from marram.compile.c.portable.packed.depthwise_conv2d import depthwise_conv2d as depthwise_conv2d_packed
+from marram.compile.c.portable.packed.packing import PACKED
 from marram.compile.c.portable.pad import pad
 from marram.compile.c.portable.pool2d import average_pool2d, max_pool2d
 from marram.compile.c.portable.reduction import mean, total
@@ -28,9 +24,9 @@ from marram.compile.c.portable.transpose_conv2d import transpose_conv2d, transpo
 from marram.core import operators as ops
 
 MAKERS: dict[type, Maker] = {
-    ops.Conv2D: by_dtype(by_weights(conv2d, conv2d_packed), conv2d_16),
-    ops.DepthwiseConv2D: by_dtype(by_weights(depthwise_conv2d, depthwise_conv2d_packed), depthwise_conv2d_16),
-    ops.Dense: by_dtype(by_weights(dense, dense_packed), dense_16),
+    ops.Conv2D: by_dtype(by_weights(conv2d, PACKED.convolution), INT16.convolution),
+    ops.DepthwiseConv2D: by_dtype(by_weights(depthwise_conv2d, PACKED.convolution), INT16.convolution),
+    ops.Dense: by_dtype(by_weights(dense, PACKED.dense), INT16.dense),
     ops.Add: add,
     ops.Sub: sub,
     ops.Mul: mul,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marram.compile.c.geometry import rows_literal
+from marram.compile.c.geometry import rows_literal, two_alike
 from marram.compile.c.place import POINTWISE, Place, Routine
 from marram.core.operators import Activation, Add, Sub
 from marram.model.reference.arithmetic import activation_range, multiplier
@@ -20,9 +20,7 @@ def sub(place: Place) -> Routine:
 
 def _sum(place: Place, sign: int, activation: Activation) -> Routine:
     site = place.site
-    a, b = site.input(0), site.input(1)
-    if a.shape != b.shape or site.output.dtype != "int8" or any(value is not None for value in site.constants):
-        raise site.error("broadcasting is not served here")
+    a, b = two_alike(place)
     scale_a, scale_b = float(site.scale(a)), float(site.scale(b))
     twice = 2 * max(scale_a, scale_b)
     factors = [

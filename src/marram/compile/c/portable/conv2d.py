@@ -8,6 +8,7 @@ from marram.compile.c.geometry import geometry
 from marram.compile.c.place import ConstantArray, Place, Routine
 from marram.compile.c.portable.blocks import BlockKernel, block_convolution
 from marram.compile.c.portable.channels import channel_records
+from marram.compile.c.portable.kinds import output_by_output
 from marram.compile.c.requantisation import Requantisation, requantisation
 from marram.core.operators import Conv2D
 
@@ -32,17 +33,14 @@ def _grouped(place: Place, op: Conv2D, by: Requantisation) -> Routine:
     site = place.site
     weights = site.constant(1)
     sizes = geometry(place, op, (weights.shape[1], weights.shape[2]))
-    return Routine(
-        includes=("portable/conv2d.h",),
+    return output_by_output(
+        sizes,
+        include="portable/conv2d.h",
         body=f"marram_portable_grouped_conv2d({sizes.literal}, x0, y0, row_begin, row_end, {op.groups}, @weights@, @channels@, "
         f"{site.zero_point(site.input(0))}, {by.zero_point}, {by.low}, {by.high});",
         constants=(
             ConstantArray(name="weights", c_type="int8_t", values=weights.ravel()),
             ConstantArray(name="channels", c_type="int32_t", values=channel_records(by)),
         ),
-        windows=(sizes.rows,),
-        columns=(sizes.columns,),
-        traversal="pixels",
-        block=0,
         instructions=8.0 * sizes.out_height * sizes.out_width * weights.size,
     )

@@ -23,7 +23,7 @@ def transpose_conv2d(place: Place) -> Routine:
 def transpose_conv2d_16(place: Place) -> Routine:
     """The same of int16."""
     done = finish(place, place.site.op(TransposeConv2D).activation, channel_axis=0)
-    return _routine(place, "int16", f"@bias@, @factors@, {done.limits}", done.arrays, 12.0)
+    return _routine(place, "int16", f"@bias@, @factors@, {done.limits}", done.arrays[1:], 12.0)
 
 
 def _routine(place: Place, kind: str, arguments: str, arrays: tuple[ConstantArray, ...], cost: float) -> Routine:

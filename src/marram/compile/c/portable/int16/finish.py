@@ -1,11 +1,11 @@
-"""From 64-bit accumulators to int16 outputs at build time."""
+"""int16 activations: from 64-bit accumulators to outputs at build time."""
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 
 from marram.compile.c.place import ConstantArray, Place
+from marram.compile.c.portable.kinds import Ending, Kind
 from marram.core.graph import Array
 from marram.core.operators import Activation
 from marram.model.reference.arithmetic import activation_range
@@ -14,15 +14,8 @@ from marram.model.reference.linear import channel_multiplier, integer_bias, inte
 _MOST = 1 << 47  # times a multiplier of 15 bits it fits 63 bits
 
 
-class Finish(msgspec.Struct, frozen=True, kw_only=True):
-    """The constants of a layer: ``arrays`` are ``bias`` int64 (O) and ``factors`` int32 (O, 2); ``limits`` are C arguments."""
-
-    arrays: tuple[ConstantArray, ...]
-    limits: str
-
-
-def finish(place: Place, activation: Activation, *, channel_axis: int) -> Finish:
-    """Bias, 16-bit multipliers, shifts and clamp of a layer with weights.
+def finish(place: Place, activation: Activation, channel_axis: int) -> Ending:
+    """Weights, int64 biases (O), int32 (O, 2) 16-bit multipliers and shifts, and the clamp of a layer.
 
     Raises:
         UserError: zero points other than 0, a factor beyond 2**14, or sums that can leave 47 bits.
@@ -39,11 +32,14 @@ def finish(place: Place, activation: Activation, *, channel_axis: int) -> Finish
     if (np.abs(bias) + (sums << 15) >= _MOST).any():
         raise site.error("an accumulator can reach 2**47", "Fewer inputs to this layer.")
     low, high = activation_range(site, activation)
-    return Finish(
+    return Ending(
         arrays=(
+            ConstantArray(name="weights", c_type="int8_t", values=site.constant(1).ravel()),
             ConstantArray(name="bias", c_type="int64_t", values=bias, align_bytes=8),
             ConstantArray(name="factors", c_type="int32_t", values=_factors(place, len(weights))),
         ),
+        arguments="@weights@, @bias@, @factors@",
+        zero_in="",
         limits=f"{low}, {high}",
     )
 
@@ -55,3 +51,6 @@ def _factors(place: Place, channels: int) -> Array:
         raise place.site.error("a factor is beyond 2**14", "A larger output scale.")
     reduced = np.where(by.values < 0x7FFF0000, (by.values + (1 << 15)) >> 16, 0x7FFF)
     return np.stack([np.broadcast_to(reduced, channels), np.broadcast_to(15 - by.shifts, channels)], axis=1).ravel()
+
+
+INT16 = Kind(name="int16", ending=finish, costs=(12.0, 14.0, 10.0))
