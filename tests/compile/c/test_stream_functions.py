@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from tests.compile.c.hosting import STRICT
 from tests.compile.c.test_random_graphs import drawn
+from tests.compile.c.zoo_models import integer_model
 from tests.compile.time_models import time_models
 
 from marram.compile.c.families import FAMILIES
+from marram.compile.c.stream_layout import stream_layout
 from marram.compile.c.streams import generate_stream
 from marram.compile.streaming import stream_of
 from marram.compile.toolchain.cross import compile_for
@@ -52,6 +54,24 @@ def on_this_machine(stream, folder):
 def test_random_streams_under_sanitisers(family, tmp_path):
     made = streams(family, start=len(family), most=2)
     assert [on_this_machine(stream, tmp_path / stream.generated.name) for stream in made] == [0, 0]
+
+
+def test_a_stream_whose_layers_take_turns_row_by_row(tmp_path):
+    stream = generate_stream(integer_model("ds_cnn"), FAMILIES["dsp"], hop_rows=4, name="net", arena_limit_bytes=1)
+    assert stream.generated.plan.rolled
+    assert on_this_machine(stream, tmp_path) == 0
+
+
+def test_states_that_are_copied_in_and_back(tmp_path):
+    """Windows that cannot stand in one piece in the state's block, because their rows are parts of other windows."""
+    for graph, hop in drawn(time_models(), 80, start=99):
+        with suppress(UserError):
+            streaming = stream_of(graph, hop)
+            if len(stream_layout(streaming, align_bytes=8).moves) < len(streaming.states):
+                break
+    stream = generate_stream(graph, FAMILIES["portable"], hop_rows=hop, name="net")
+    assert len(stream.layout.moves) < len(stream.streaming.states)
+    assert on_this_machine(stream, tmp_path) == 0
 
 
 @pytest.mark.soak
