@@ -70,7 +70,7 @@ class Menu:
     def _floor(self) -> int:
         """Bytes that some units get by with, and hardly more than any do."""
         high, low = self.below - 1, 0
-        while high - low > self.below // 64:
+        while high - low > max(self.below // 64, 1):
             middle = (low + high) // 2
             if self.may_fit(middle):
                 high = middle
