@@ -111,6 +111,22 @@ def test_random_graphs_scattered_over_three_memories(tmp_path: Path) -> None:
     check(made, tmp_path)
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("family", ["portable", "armv6m", "dsp", "mve"])
+def test_random_graphs_as_they_are_planned(family: str, tmp_path: Path) -> None:
+    """Many, with little fast memory and constants copied into both."""
+    made = []
+    for index, graph in enumerate(drawn(integer_graphs(), 150, start=12)):
+        try:
+            one = generate(graph, FAMILIES[family])
+        except UserError:  # an accumulator can overflow
+            continue
+        fast = one.plan.arena_bytes * (index % 4) // 4
+        made.append(generate(graph, FAMILIES[family], name=f"g{index}", memories=regions(fast), flash_cost=4.0))
+    assert len(made) > 100
+    check(made, tmp_path)
+
+
 _WRONG = """
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.compile.toolchain.nets import plain
+from tests.compile.toolchain.nets import net, plain
 
+from marram.compile.c.families import FAMILIES
+from marram.compile.c.generation import generate
+from marram.compile.memory import Region
 from marram.compile.toolchain.boards import boards
 from marram.compile.toolchain.commands import call
 from marram.compile.toolchain.cross import COMPILER, WARNINGS
@@ -29,6 +32,27 @@ def test_no_warnings_on_this_machine(compiler, tmp_path):
     names = ("protocol.c", "main.c", "port_posix.c", "memory.c")
     write_sources(plain(), tmp_path, names)
     call([compiler, "-std=gnu11", "-O2", "-fsyntax-only", *WARNINGS, *names], folder=tmp_path)
+
+
+def several():
+    """The net over two memories."""
+    memories = (Region(name="dtcm", size_bytes=128, byte_cost=0.0), Region(name="sram", size_bytes=4096, byte_cost=1.0))
+    made = generate(net(), FAMILIES["portable"], name="net", memories=memories)
+    assert all(memory.arena_bytes for memory in made.plan.memories)
+    return made
+
+
+FILLED = "-DMARRAM_MEMORIES(X)=X(sram) X(psram)"
+
+
+def test_no_warnings_over_several_memories(tmp_path):
+    write_sources(several(), tmp_path, tuple(SOURCES))
+    flags = ("-std=gnu11", "-O2", "-fsyntax-only", *WARNINGS)
+    (board,) = (board for board in boards() if board.name == "mps3-an547")
+    call([COMPILER, *board.flags, "-mthumb", *flags, FILLED, *FOR_DEVICES], folder=tmp_path)
+    call(["clang", *flags, "protocol.c", "main.c", "port_posix.c"], folder=tmp_path)
+    checks = ("--enable=warning,style,performance,portability", "--inline-suppr", "--error-exitcode=1", "--quiet")
+    call(["cppcheck", *checks, "--suppress=missingIncludeSystem", "-D__arm__", FILLED, *SOURCES], folder=tmp_path)
 
 
 def test_cppcheck_finds_nothing(tmp_path):
