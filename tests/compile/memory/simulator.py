@@ -52,6 +52,16 @@ class Machine:
         start = self.slots[root].offset_bytes + offset + row * value.row_bytes + pixels[:, 1] * value.pixel_bytes
         return (start[:, None] + np.arange(value.pixel_bytes)).ravel()
 
+    def columns(self, task: int) -> tuple[int, int]:
+        """The columns of its output that a task writes: all, or its part where each of several tasks writes one."""
+        (output, *_), tasks = self.problem.tasks[task].outputs, self.problem.tasks
+        writers = [index for index, each in enumerate(tasks) if output in each.outputs]
+        if len(writers) == 1:
+            return 0, self.problem.values[output].width
+        widths = [self.problem.values[tasks[index].inputs[0]].width for index in writers]
+        begin = sum(widths[: writers.index(task)])
+        return begin, begin + widths[writers.index(task)]
+
     def tags(self, name: str, pixels: np.ndarray) -> np.ndarray:
         value = self.problem.values[name]
         root, offset = self.root(name)
@@ -103,7 +113,7 @@ def _call(machine: Machine, call: Call) -> None:
     whole = (call.row_begin, call.row_end) == (0, output.rows)
     assert whole or form.windows is not None
     reads = [(name, _needed(machine, form, index, call)) for index, name in enumerate(task.inputs)]
-    writes = pixels_of((call.row_begin, call.row_end), (0, output.width))
+    writes = pixels_of((call.row_begin, call.row_end), machine.columns(call.task))
     target = set(machine.addresses(output.name, writes).tolist())
     shared = [name for name, pixels in reads if not target.isdisjoint(machine.addresses(name, pixels).tolist())]
     if not shared or form.traversal == "whole":
