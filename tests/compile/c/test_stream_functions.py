@@ -13,6 +13,7 @@ from tests.compile.c.zoo_models import integer_model
 from tests.compile.time_models import time_models
 
 from marram.compile.c.families import FAMILIES
+from marram.compile.c.generation import generate
 from marram.compile.c.stream_layout import stream_layout
 from marram.compile.c.streams import generate_stream
 from marram.compile.streaming import stream_of
@@ -183,8 +184,14 @@ def test_statuses_and_two_streams_in_one_arena(family, compiler, tmp_path):
     assert (done.returncode, done.stdout) == (0, ""), done.stderr[:2000]
 
 
-def test_the_header_is_for_cpp_too(tmp_path):
+@pytest.mark.parametrize("first", ["", '#include "other.h"\n'], ids=["alone", "after another model"])
+def test_the_header_is_for_cpp_too(first, tmp_path):
     (stream,) = streams("portable", start=6, most=1)
+    other = generate(stream.streaming.window, FAMILIES["portable"], name="other")
     (tmp_path / "s0.h").write_text(stream.generated.files["s0.h"])
-    (tmp_path / "main.cpp").write_text('#include "s0.h"\nint main() { return s0_stream_init(0, 0) == MARRAM_OK; }\n')
-    subprocess.run(["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-c", "main.cpp"], cwd=tmp_path, check=True)
+    (tmp_path / "other.h").write_text(other.files["other.h"])
+    body = f'{first}#include "s0.h"\nint main() {{ return s0_stream_init(0, 0) == MARRAM_STREAM_FILLING; }}\n'
+    for name, compiler in (("main.cpp", ["g++", "-std=c++17"]), ("main.c", ["gcc", "-std=c11"])):
+        text = body if name.endswith("pp") else body.replace("main()", "main(void)")
+        (tmp_path / name).write_text(text)
+        subprocess.run([*compiler, "-Wall", "-Wextra", "-Wconversion", "-Werror", "-c", name], cwd=tmp_path, check=True)

@@ -10,7 +10,8 @@ from marram.compile.c.emission import kernels_text
 from marram.compile.c.families import Family
 from marram.compile.c.generation import Generated, assembled, records_of
 from marram.compile.c.sources import identifier
-from marram.compile.c.stream_emission import driven, driven_graph, outer_graph, stream_functions, stream_header
+from marram.compile.c.stream_driving import driven, driven_graph
+from marram.compile.c.stream_emission import outer_graph, stream_functions, stream_header
 from marram.compile.c.stream_layout import StreamLayout, stream_layout
 from marram.compile.streaming import Streaming, stream_of
 from marram.core.graph import Array, Graph
@@ -75,13 +76,14 @@ def generate_stream(
         plan=made.plan,
     )
     harness = driven(prefix, streaming, layout, made.plan, family)
+    seen = driven_graph(streaming)
     files = {
-        f"{prefix}.h": stream_header(prefix, streaming, layout, made.plan, family, driving=harness),
+        f"{prefix}.h": stream_header(prefix, streaming, layout, made.plan, family, named=seen, more=harness.declarations),
         f"{prefix}.c": source + harness.functions,
     }
     behind = msgspec.structs.replace(
         generated,
-        graph=driven_graph(streaming),
+        graph=seen,
         files=files,
         plan=msgspec.structs.replace(made.plan, arena_bytes=harness.block_bytes),
     )
