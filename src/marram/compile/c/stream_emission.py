@@ -113,7 +113,7 @@ _END = STATUS_LINES.index("} marram_status;")
 _STATUSES = (
     *STATUS_LINES[: _END - 1],
     STATUS_LINES[_END - 1].replace("= 4  /*", "= 4, /*"),
-    *(f"    {name} = {value}, /* {text} */" for name, value, text in _MORE),
+    *(f"{f'    {name} = {value},':32} /* {text} */" for name, value, text in _MORE),
     *STATUS_LINES[_END : _END + 1],
     "#define MARRAM_STREAM_STATUS",
     *STATUS_LINES[_END + 1 :],
