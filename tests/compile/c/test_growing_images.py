@@ -38,8 +38,8 @@ RESIZED = [
 ]
 
 
-def transposed(op: TransposeConv2D, image: tuple[int, int], kernel: tuple[int, int]) -> Graph:
-    weights = np.random.default_rng(sum(kernel)).integers(-127, 128, (3, *kernel, 2)).astype(np.int8)
+def transposed(op: TransposeConv2D, image: tuple[int, int], kernel: tuple[int, int], outputs: int = 3) -> Graph:
+    weights = np.random.default_rng(sum(kernel)).integers(-127, 128, (outputs, *kernel, 2)).astype(np.int8)
     constants = {"w": (tensor("w", weights.shape, affine(0.02, 0)), weights)}
     return between(op, [tensor("v0", (1, *image, 2), affine(0.05, 3))], constants, affine(0.4, -7))
 
@@ -69,7 +69,9 @@ def every(graphs: list[Graph]) -> list[Generated]:
 
 
 def test_transposed_convolutions(tmp_path: Path) -> None:
-    equal(every([transposed(*each) for each in TRANSPOSED]), tmp_path)
+    """Output channels are made four, two or one at a time."""
+    outputs = (3, 8, 6, 4, 1, 2)
+    equal(every([transposed(*each, count) for each, count in zip(TRANSPOSED, outputs, strict=True)]), tmp_path)
 
 
 def test_resizes(tmp_path: Path) -> None:
