@@ -15,7 +15,7 @@ from tests.compile.time_models import time_models
 from marram.compile.streaming import stream_of
 from marram.core.errors import UserError
 from marram.core.graph import Graph, Node, Quantisation, Tensor, with_nodes
-from marram.core.operators import Add, Conv2D, Gru, Mean
+from marram.core.operators import Add, Conv2D, Gru, Mean, Relu
 from marram.measure.streams import stream_data
 from marram.model import interpret
 from marram.model.shapes import output_shapes
@@ -139,6 +139,17 @@ def test_a_hop_between_two_rows_of_a_layer_is_refused():
 def test_a_hop_that_makes_no_stream_is_refused(hop):
     with pytest.raises(UserError, match="rows at a time"):
         stream_of(chain((3, 1, (0, 0))), hop)
+
+
+@pytest.mark.parametrize("shape", [(8,), (1, 1), (2, 8)])
+def test_inputs_without_rows_are_refused(shape):
+    one = Quantisation(scales=(0.05,), zero_points=(3,))
+    tensors = {name: Tensor(name=name, shape=shape, dtype="int8", quantisation=one) for name in ("x", "y")}
+    node = Node(name="relu", op=Relu(), inputs=("x",), outputs=("y",))
+    graph = Graph(name="flat", inputs=("x",), outputs=("y",), tensors=tensors, constants={}, nodes=(node,))
+    with pytest.raises(UserError, match="do not make a stream") as caught:
+        stream_of(graph, 1)
+    assert "leading axis of 1 and more than one row" in (caught.value.hint or "")
 
 
 def test_what_saves_nothing_is_refused():

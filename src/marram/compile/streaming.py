@@ -69,12 +69,14 @@ def stream_of(graph: Graph, hop_rows: int) -> Streaming:
         )
     source = window.input_tensors[0]
     axis = time_axis(source)
-    rows = source.shape[axis]
+    rows = source.shape[axis] if axis < len(source.shape) else 1
     if not 0 < hop_rows < rows or source.shape[0] != 1:
         raise UserError(
             f"{hop_rows} rows at a time do not make a stream of windows {source.shape}",
             where=f"graph {graph.name}, input {source.name}",
-            hint=f"Push from 1 to {rows - 1} rows at a time, with a leading axis of 1.",
+            hint=f"Push from 1 to {rows - 1} rows at a time."
+            if rows > 1 and source.shape[0] == 1
+            else "A window has a leading axis of 1 and more than one row.",
         )
     tracks, ends = follow(window, hop_rows)
     made, states = rewritten(window, tracks)
