@@ -140,6 +140,21 @@ def test_copies_that_turn_out_too_large_stay_in_flash():
     assert none.wait_cycles == plan.wait_cycles + 640.0
 
 
+def test_multiply_accumulates_read_their_input():
+    problem = _two_layers(between=1)
+    quiet = plan_in_regions(problem, [SLOW])
+    busy = plan_in_regions(problem, [SLOW], macs={"narrow": 1000})
+    assert quiet.wait_cycles == 4 * 64 * 2.0
+    assert busy.wait_cycles == quiet.wait_cycles + (1000 - 64) * 2.0
+
+
+def test_the_busier_value_stands_in_the_fast_memory():
+    problem = _two_layers(between=1)
+    fast = Region(name="dtcm", size_bytes=64, byte_cost=0.0)
+    plan = plan_in_regions(problem, [fast, SLOW], macs={"widen": 5000})
+    assert [slot.name for slot in plan.slots if slot.memory == 0] == ["x", "y"]  # y begins when x is dead
+
+
 @settings(max_examples=10)
 @given(problem=problems(most_tasks=4))
 def test_too_small_memories_are_refused(problem):

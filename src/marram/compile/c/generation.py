@@ -7,7 +7,7 @@ import msgspec
 from marram.compile.c.answers import Answers
 from marram.compile.c.arenas import check_regions
 from marram.compile.c.constant_sharing import constant_names
-from marram.compile.c.constant_traffic import array_bytes, own_arrays, weights_of
+from marram.compile.c.constant_traffic import array_bytes, macs_of, own_arrays, weights_of
 from marram.compile.c.emission import header_text, source_text
 from marram.compile.c.families import Family
 from marram.compile.c.front_ends import Version, in_bands
@@ -160,7 +160,7 @@ def spread(
     if flash_cost is not None:
         fastest = tuple(_answer(layer, found, {}, answers, lean=False) for layer in found.layers)
         weights = weights_of(graph, found, fastest)
-    plan = plan_in_regions(problem, memories, weights, flash_cost=flash_cost)
+    plan = plan_in_regions(problem, memories, weights, flash_cost=flash_cost, macs=macs_of(graph, found))
     routines = _routines(found, plan, answers)
     if plan.copies:
         plan = settled(problem, plan, {each.task: each.size_bytes for each in weights_of(graph, found, routines)})

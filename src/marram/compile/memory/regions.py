@@ -7,7 +7,7 @@ rows of some values can win by this though it takes more instructions, as more o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -35,7 +35,12 @@ class _Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_in_regions(
-    problem: Problem, regions: Sequence[Region], weights: Sequence[Weights] = (), *, flash_cost: float | None = None
+    problem: Problem,
+    regions: Sequence[Region],
+    weights: Sequence[Weights] = (),
+    *,
+    flash_cost: float | None = None,
+    macs: Mapping[str, int] | None = None,
 ) -> MemoryPlan:
     """The plan over several memories that is estimated to take fewest cycles.
 
@@ -44,6 +49,7 @@ def plan_in_regions(
         regions: memories that can be written, in any order.
         weights: constants by task, which may be copied where ``flash_cost`` is given.
         flash_cost: how many cycles a byte read from flash waits; None leaves all constants there.
+        macs: multiply-accumulates by task, each of which reads a byte of an input.
 
     Raises:
         UserError: the values do not fit all regions together, however they are made.
@@ -53,8 +59,16 @@ def plan_in_regions(
     front = front_of(problem, lives, units)
     tried: list[_Trial] = []
     for index in _picked(len(front)):
-        load = _load(problem, lives, front[index].units, weights, flash_cost)
-        tried += _filled(front[index].units, load, regions)
+        chain = front[index].units
+        layout = layout_of(problem, lives, chain)
+        load = Load(
+            layout=layout,
+            traffic=traffic_of(problem, lives, chain, layout, macs or {}),
+            weights=weights,
+            flash_cost=flash_cost,
+            align_bytes=problem.align_bytes,
+        )
+        tried += _filled(chain, load, regions)
     if not tried:
         granted = ", ".join(f"{region.name} ({region.size_bytes:,} bytes)" for region in regions)
         raise UserError(
@@ -70,17 +84,6 @@ def _picked(count: int) -> list[int]:
     if count <= _MOST_TRIED:
         return list(range(count))
     return sorted({round(index * (count - 1) / (_MOST_TRIED - 1)) for index in range(_MOST_TRIED)})
-
-
-def _load(problem: Problem, lives: Lives, chain: Chain, weights: Sequence[Weights], flash_cost: float | None) -> Load:
-    layout = layout_of(problem, lives, chain)
-    return Load(
-        layout=layout,
-        traffic=traffic_of(problem, lives, chain, layout),
-        weights=weights,
-        flash_cost=flash_cost,
-        align_bytes=problem.align_bytes,
-    )
 
 
 def _filled(chain: Chain, load: Load, regions: Sequence[Region]) -> list[_Trial]:
