@@ -125,14 +125,15 @@ def _channel_fit(multiplier: int, shift: int, ends: tuple[int, int], zero_point:
     half = 2.0 ** (shift - 1) if shift < 0 else 0.0
     first = np.clip(_first_accumulators(multiplier, shift, steps), ends[0], ends[1] + 1)
     around = first[:, None] + np.array([-2, -1, 0, 1])
-    sides = np.broadcast_to([[False, False, True, True], [True, False, False, True]], (len(steps), 2, 4))
+    inside = (around >= ends[0]) & (around <= ends[1])
+    rows, sides = np.nonzero(inside)
     stairs = _Stairs(
-        accumulators=around.ravel(),
-        steps=(steps + base).repeat(4),
-        risen=sides[:, 0].ravel(),
-        outer=sides[:, 1].ravel(),
+        accumulators=around[inside],
+        steps=steps[rows] + base,
+        risen=sides >= 2,
+        outer=(sides == 0) | (sides == 3),
         one_sided=one_sided,
-    ).at(((around >= ends[0]) & (around <= ends[1])).ravel())
+    )
     return _fitted(stairs, np.float32(multiplier * 2.0 ** (shift - 31)), np.float32(half + base))
 
 
@@ -174,6 +175,8 @@ class _Tries(msgspec.Struct, frozen=True, kw_only=True):
 
     def best(self) -> _Fit | None:
         """The first of those with the fewest exceptions; None where all are off by more than one, or too often."""
+        if not self.wrong[0].any():
+            return _Fit(factor=self.factor[0], addend=self.addend[0], exceptions=())
         counts = self.wrong.sum(axis=1)
         usable = ~self.wrong[:, self.stairs.outer].any(axis=1) & (counts <= MOST_EXCEPTIONS)
         for index in np.argsort(counts, kind="stable"):
