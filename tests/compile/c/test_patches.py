@@ -61,7 +61,7 @@ def test_windows_and_sums_in_bands_give_the_same(graph: Graph) -> None:
 def test_all_operators_of_fronts_in_bands_give_the_same() -> None:
     kinds = {
         type(node.op)
-        for graph in drawn(fronts(), 150, start=5)
+        for graph in drawn(fronts(), 100, start=5)
         if agree(graph)
         for cut in cuts(lower(graph))
         for node in lower(graph).nodes[: cut.nodes]
@@ -83,12 +83,12 @@ def test_paddings_and_windows_at_every_column() -> None:
 
 @pytest.mark.parametrize("family", ["portable", "dsp", "mve"])
 def test_generated_c_in_bands(family: str, tmp_path) -> None:
-    graphs = drawn(image_chains(), 24, start=300)
+    graphs = drawn(image_chains(), 16, start=300)
     made = [
         one
         for index, graph in enumerate(graphs)
         if (one := generate_in_bands(graph, family, name=f"m{index}", budget_bytes=1 if index % 2 else 1 << 30)) is not None
-    ][:8]
+    ][:5]
     assert any(one.plan.rolled for one in made)
     inputs = [samples(one.graph, VECTORS, seed=index) for index, one in enumerate(made)]
     faults = [differing(*each) for each in zip(made, inputs, Host(made, tmp_path).run(inputs), strict=True)]
@@ -124,7 +124,7 @@ def test_a_budget_that_rolling_does_not_reach_on_a_core(tmp_path) -> None:
     assert made.graph == lower(graph)
     share = sum(layer.macs for layer in made.layers) / counts(made.graph).macs - 1.0
     assert said_again(made) == pytest.approx(100 * share, abs=0.05)
-    inputs = extremes(made.graph, seed=2)
+    inputs = [array[:3] for array in extremes(made.graph, seed=2)]
     assert not differing(made, inputs, Host([made], tmp_path / "host").run([inputs])[0])
     with EmulatedSession(compile_for(made, "cortex-m4", tmp_path / "core")) as session:
         assert not differing(made, inputs, session.run_many(inputs))
@@ -143,7 +143,7 @@ def test_weights_of_bands_stand_in_flash_once() -> None:
 def test_the_choice_is_the_same_for_what_it_takes(family: str) -> None:
     graph = wide_front()
     without = smallest_without(graph, family)
-    for limit in (1, without // 2 + 400, without * 3 // 4, without - 1):
+    for limit in (1, without * 3 // 4):
         made = generate(graph, FAMILIES[family], name="wide", arena_limit_bytes=limit)
         assert made.plan.arena_bytes < without
         again = generate(graph, FAMILIES[family], name="wide", arena_limit_bytes=made.plan.arena_bytes)
