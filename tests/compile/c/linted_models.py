@@ -58,7 +58,8 @@ def within_int32(graphs: Sequence[Graph]) -> list[Graph]:
 def side_by_side(kind: str) -> Graph:
     """Random graphs of a kind, joined."""
     several: dict[str, Callable[[], list[Graph]]] = {
-        "any": lambda: drawn(integer_graphs(operators=INTEGER_OPERATORS), 50, start=41),
+        "few": lambda: drawn(integer_graphs(operators=INTEGER_OPERATORS), 12, start=40),
+        "any": lambda: drawn(integer_graphs(operators=INTEGER_OPERATORS), 40, start=41),
         "images": lambda: drawn(integer_graphs(operators=IMAGES), 30, start=42),
         "int16": lambda: drawn(int16_graphs(), 40, start=43),
         "int4": lambda: [narrow(graph, bits=4) for graph in drawn(integer_graphs(operators=WEIGHTED), 25, start=44)],

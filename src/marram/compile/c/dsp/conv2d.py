@@ -52,10 +52,11 @@ def _tiled(sizes: Geometry, packed: Packed, zero_out: int, zero_in: int) -> Rout
         )
     elif words:
         padded = _has_padding(sizes)
+        outside = "@padding@" if padded else "(const int8_t *)@stream@"  # without padding it is never read, but not NULL either
         window = sizes.literal.removeprefix("((marram_window)").removesuffix(")")
         body = (
             f"static const marram_dsp_conv conv = {{{window}, {packed.groups}, {zero}, @stream@, {tile}, "
-            f"{'@padding@' if padded else 'NULL'}}};\nmarram_dsp_conv2d(&conv, x0, y0, row_begin, row_end, scratch);"
+            f"{outside}}};\nmarram_dsp_conv2d(&conv, x0, y0, row_begin, row_end, scratch);"
         )
     else:
         body = (

@@ -134,7 +134,7 @@ MARRAM_INLINE void marram_dsp_conv2d_staged(const marram_window w, const int8_t 
     int iy = row_begin * w.stride_y - w.pad_top;
     int ix = -w.pad_left;
     int count = 0;
-    memset(stages, 0, (size_t)(12 * groups));
+    memset(stages, 0, 12 * (size_t)groups);
     for (int oy = row_begin; oy < row_end; oy++, iy += w.stride_y, ix = -w.pad_left) {
         const int row = (int)marram_row(oy, w.out_rows, w.out_height, w.out_width * w.out_channels);
         for (int at = row; at < row + w.out_width * w.out_channels; at += w.out_channels, ix += w.stride_x) {

@@ -11,7 +11,7 @@ MARRAM_INLINE void marram_dsp_conv2d_lean(const marram_window w, const int8_t *x
 {
     const int bottom = w.in_height - (w.kernel_height - 1) * w.dilation_y;
     const int right = w.in_width - w.kernel_width;
-    memset(stage, 0, (size_t)(4 * groups));
+    memset(stage, 0, 4 * (size_t)groups);
     for (int oy = row_begin; oy < row_end; oy++) {
         const int iy = oy * w.stride_y - w.pad_top;
         int8_t *to = y + marram_row(oy, w.out_rows, w.out_height, w.out_width * w.out_channels);
