@@ -68,19 +68,19 @@ def array_text(name: str, array: ConstantArray, *, section: str = "") -> str:
     limits = np.iinfo(array.c_type.removesuffix("_t"))
     if values.size and (int(values.min()) < limits.min or int(values.max()) > limits.max):
         raise InternalError(f"constant {name} does not fit {array.c_type}")
-    texts = [_number(value, array.c_type) for value in values.tolist()]
+    texts = _numbers(values.tolist(), array.c_type)
     rows = [",".join(texts[start : start + _PER_LINE]) for start in range(0, len(texts), _PER_LINE)]
     body = "\n".join(f"    {row}," for row in rows)
     there = f"MARRAM_SECTION({section})\n" if section else ""
     return f"{there}MARRAM_ALIGNED({array.align_bytes}) static const {array.c_type} {name}[{values.size}] = {{\n{body}\n}};"
 
 
-def _number(value: int, c_type: str) -> str:
-    if c_type == "int32_t" and value == -(2**31):
-        return "(-2147483647-1)"
+def _numbers(values: list[int], c_type: str) -> list[str]:
+    if c_type == "int32_t":
+        return ["(-2147483647-1)" if value == -(2**31) else str(value) for value in values]
     if c_type == "int64_t":
-        return "INT64_MIN" if value == -(2**63) else f"INT64_C({value})"
-    return f"{value}u" if c_type == "uint32_t" else str(value)
+        return ["INT64_MIN" if value == -(2**63) else f"INT64_C({value})" for value in values]
+    return [f"{value}u" for value in values] if c_type == "uint32_t" else [str(value) for value in values]
 
 
 def identifier(name: str) -> str:

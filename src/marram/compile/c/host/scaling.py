@@ -155,12 +155,11 @@ def _first_accumulators(multiplier: int, shift: int, steps: Array) -> Array:
 
 def _fitted(stairs: _Stairs, factor: np.float32, addend: np.float32) -> _Fit | None:
     """The factor and the addend with the fewest exceptions, near the given ones; of equals the first of ``_NUDGES``."""
-    given = _tried(stairs, np.array([factor]), np.array([addend]))
-    fit = given.best()
+    doubtful = stairs.at(_doubtful(stairs, factor, addend))
+    fit = _tried(doubtful, np.array([factor]), np.array([addend])).best()
     if fit is not None and not fit.exceptions:
         return fit
     up, aside = np.array(_NUDGES, np.float32).T
-    doubtful = stairs.at(_near(stairs, factor, addend) | given.wrong[0])
     nudged = _tried(doubtful, factor + up * np.spacing(factor), addend + aside * np.float32(_ASIDE)).best()
     return nudged if nudged is not None and (fit is None or len(nudged.exceptions) < len(fit.exceptions)) else fit
 
@@ -196,15 +195,19 @@ def _tried(stairs: _Stairs, factor: Array, addend: Array) -> _Tries:
     return _Tries(stairs=stairs, factor=factor, addend=addend, wrong=(outputs >= stairs.steps) != stairs.risen)
 
 
-def _near(stairs: _Stairs, factor: np.float32, addend: np.float32) -> Array:
-    """Which accumulators, (N,), are so near to a half that one of ``_NUDGES`` or roundings may move them over it."""
+def _doubtful(stairs: _Stairs, factor: np.float32, addend: np.float32) -> Array:
+    """Which accumulators, (N,), are on the wrong side of their step, or near enough for ``_NUDGES`` or roundings to move them.
+
+    All others are right by every one of ``_NUDGES``.
+    """
     exact = stairs.accumulators * np.float64(factor)
     shift = np.float64(addend)
     total = exact + (shift if stairs.one_sided else np.where(stairs.accumulators < 0, -shift, shift))
     moved = np.abs(stairs.accumulators) * np.float64(np.spacing(factor)) * _MOST_UP + _ASIDE * _MOST_ASIDE
     rounding = (np.abs(exact) + np.abs(total) + abs(shift) + 1.0) * 2.0**-23
-    near: Array = np.abs(total - stairs.steps + 0.5) <= 1.25 * (moved + rounding)
-    return near
+    above = total - stairs.steps + 0.5
+    found: Array = (np.abs(above) <= 1.25 * (moved + rounding)) | ((above >= 0) != stairs.risen)
+    return found
 
 
 def rounded(values: Array, factor: Array | np.float32, addend: Array | np.float32, *, one_sided: bool) -> Array:
