@@ -269,3 +269,8 @@ def test_memories_that_cannot_be_are_refused(name: str, size: int, cost: float, 
     given = (Region(name=name, size_bytes=size, byte_cost=cost), Region(name="sram", size_bytes=1 << 20, byte_cost=0.5))
     with pytest.raises(UserError, match=reason):
         generate(NET, FAMILIES["dsp"], memories=given)
+
+
+def test_a_limit_for_one_arena_has_no_place_beside_memories() -> None:
+    with pytest.raises(UserError, match="limit of 100 bytes"):
+        generate(NET, FAMILIES["dsp"], memories=regions(512), arena_limit_bytes=100)

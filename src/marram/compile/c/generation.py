@@ -28,6 +28,7 @@ from marram.compile.memory import (
     plan_memory,
     settled,
 )
+from marram.core.errors import UserError
 from marram.core.graph import Graph
 from marram.core.operators import operator_name
 from marram.model.counts import counts
@@ -94,7 +95,7 @@ def generate(
         arena_limit_bytes: what the arena may hold; None asks for the fastest plan. Where no plan fits, the front of the graph
             may be made in bands of columns, some of which are then made twice.
         pack_weights: layers whose weights fit 4 or 2 bits have them so in flash: less of it, more instructions.
-        memories: where there are several, each with what it has for an arena and copies; there is no other limit then.
+        memories: where there are several, each with what it has for an arena and copies; ``arena_limit_bytes`` is not for them.
         flash_cost: with ``memories``, how many cycles a byte read from flash waits: constants that wait less in one of the
             memories are copied there as far as it has room. None leaves all of them in flash.
 
@@ -103,6 +104,12 @@ def generate(
             cannot be, or in which the values find no room.
     """
     check_regions(memories)
+    if memories and arena_limit_bytes is not None:
+        raise UserError(
+            f"a limit of {arena_limit_bytes} bytes for one arena, and several memories, were asked for at once",
+            where="arena_limit_bytes",
+            hint="Give each memory the size that it may have for its arena.",
+        )
     lowered = lower(graph)
     prefix = identifier(name or graph.name)
     found = layers_of(lowered, pack_weights=pack_weights)
