@@ -12,7 +12,7 @@ from tests.compile.c.recurrent_models import recurrent_graph
 from tests.compile.c.zoo_models import integer_model
 from tests.compile.time_models import time_models
 
-from marram.compile.streaming import stream_of
+from marram.compile.streams.streaming import stream_of
 from marram.core.errors import UserError
 from marram.core.graph import Graph, Node, Quantisation, Tensor, with_nodes
 from marram.core.operators import Add, Conv2D, Gru, Mean, Relu

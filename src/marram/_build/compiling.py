@@ -17,7 +17,7 @@ from marram.compile.c.archive import generated_of, sources_of
 from marram.compile.c.families import Family, family_of
 from marram.compile.c.generation import Generated, LayerRecord, generate
 from marram.compile.c.self_test import self_test_files
-from marram.compile.c.streams import GeneratedStream, generate_stream
+from marram.compile.c.streams.generation import GeneratedStream, generate_stream
 from marram.compile.export import exported
 from marram.compile.memory.drawing import draw_plan
 from marram.compile.toolchain.boards import boards, boards_of

@@ -11,7 +11,7 @@ from marram._build.memories import Spread, spread_of
 from marram._build.streams import StreamRecord, need_one_arena, stream_record
 from marram.compile.c.families import family_of
 from marram.compile.c.generation import Generated, generate
-from marram.compile.c.streams import GeneratedStream, generate_stream
+from marram.compile.c.streams.generation import GeneratedStream, generate_stream
 from marram.compile.memory import Region
 from marram.core.codec import digest
 from marram.core.errors import UserError

@@ -12,7 +12,7 @@ from marram._build.shipment import Shipping, Tried
 from marram.compile.c.archive import unpack
 from marram.compile.c.families import family_of
 from marram.compile.c.generation import Generated, generate
-from marram.compile.c.sources import identifier, kernels_digest
+from marram.compile.c.text.sources import identifier, kernels_digest
 from marram.compile.for_c import program_of
 from marram.compile.memory.drawing import draw_plan
 from marram.compile.toolchain.commands import call

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from marram.compile.c.stream_self_test import stream_self_test_files
-from marram.compile.c.streams import GeneratedStream
+from marram.compile.c.streams.self_test import stream_self_test_files
+from marram.compile.c.streams.generation import GeneratedStream
 from marram.core.errors import UserError
 from marram.measure.streams import stream_data, stream_vectors
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from marram.compile.c.streams import GeneratedStream, pushes_of
-from marram.compile.streaming import Streaming
+from marram.compile.c.streams.generation import GeneratedStream, pushes_of
+from marram.compile.streams.streaming import Streaming
 from marram.core.errors import UserError
 from marram.core.evidence import Parity
 from marram.core.graph import Array
@@ -32,7 +32,7 @@ def stream_vectors(streaming: Streaming, data: Array) -> Vectors:
 
     Args:
         streaming: the stream.
-        data: as for ``compile.c.streams.pushes_of``; more than one window of it.
+        data: as for ``compile.c.streams.generation.pushes_of``; more than one window of it.
 
     Raises:
         UserError: the data never fill a window.

@@ -14,7 +14,7 @@ from tests.compile.c.zoo_models import NAMES, integer_model
 
 from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import Generated, generate
-from marram.compile.c.host.flags import compiler_flags
+from marram.compile.c.kernels.host.flags import compiler_flags
 from marram.core.graph import Array
 
 MACHINES = {"dot product": compiler_flags("aarch64"), "oldest": ("-O2", "-march=armv8-a")}

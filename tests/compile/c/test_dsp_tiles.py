@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as hnp
 from tests.compile.c.hosting import Host, differing, expected, generate_apart, spread
 
 from marram.compile.c import generation
-from marram.compile.c.dsp import packing
 from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import Generated, generate
+from marram.compile.c.kernels.dsp import packing
 from marram.compile.c.requantisation import Requantisation
 from marram.compile.memory.plan import MemoryPlan, Problem
 from marram.compile.toolchain.cross import compile_for

@@ -12,11 +12,11 @@ from tests.model.graphs import affine
 
 from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import Generated, generate
+from marram.compile.c.kernels.portable.resize import resize
+from marram.compile.c.kernels.portable.transpose_conv2d import transpose_conv2d
 from marram.compile.c.layers import layers_of
 from marram.compile.c.lowering import lower
 from marram.compile.c.place import Place, Window
-from marram.compile.c.portable.resize import resize
-from marram.compile.c.portable.transpose_conv2d import transpose_conv2d
 from marram.core.graph import Graph
 from marram.core.operators import Resize, TransposeConv2D
 from marram.model.reference.resizing import integer_line, nearest_places

@@ -16,8 +16,8 @@ from tests.model.graphs import affine
 
 from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import Generated, generate
-from marram.compile.c.host.flags import compiler_flags
-from marram.compile.c.host.scaling import float_scaling, rounded
+from marram.compile.c.kernels.host.flags import compiler_flags
+from marram.compile.c.kernels.host.scaling import float_scaling, rounded
 from marram.compile.c.requantisation import Requantisation
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph, Quantisation

@@ -20,7 +20,7 @@ from marram.compile.c import answers
 from marram.compile.c.families import FAMILIES, Family, routine
 from marram.compile.c.generation import Generated, generate
 from marram.compile.c.place import Place, Routine
-from marram.compile.c.repetition import longest_repetition, repetitions
+from marram.compile.c.text.repetition import longest_repetition, repetitions
 from marram.compile.memory.plan import Call, MemoryPlan
 
 

@@ -13,9 +13,9 @@ from tests.compile.memory.eager import eager_plan
 from tests.model.graphs import samples
 
 from marram.compile.c import generation
-from marram.compile.c.calls import folded
 from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import generate
+from marram.compile.c.text.calls import folded
 
 VECTORS = 3
 

@@ -12,8 +12,8 @@ from tests.compile.c.zoo_models import integer_model
 from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import Generated, generate
 from marram.compile.c.self_test import self_test_files
-from marram.compile.c.stream_self_test import stream_self_test_files
-from marram.compile.c.streams import generate_stream
+from marram.compile.c.streams.generation import generate_stream
+from marram.compile.c.streams.self_test import stream_self_test_files
 from marram.measure.streams import stream_data, stream_vectors
 from marram.model import interpret
 

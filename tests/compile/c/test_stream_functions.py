@@ -14,9 +14,9 @@ from tests.compile.time_models import time_models
 
 from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import generate
-from marram.compile.c.stream_layout import stream_layout
-from marram.compile.c.streams import generate_stream
-from marram.compile.streaming import stream_of
+from marram.compile.c.streams.generation import generate_stream
+from marram.compile.c.streams.layout import stream_layout
+from marram.compile.streams.streaming import stream_of
 from marram.compile.toolchain.cross import compile_for
 from marram.compile.toolchain.native import build_program
 from marram.core.errors import UserError

@@ -17,11 +17,12 @@ from tests.compile.c.test_rolled_calls import eager, middling, smallest
 from tests.compile.c.watching import COMPILER, FLAGS, watched
 from tests.model.graphs import INTEGER_OPERATORS, affine, integer_graphs
 
-from marram.compile.c import calls, families, sources
+from marram.compile.c import families
 from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import Generated
 from marram.compile.c.place import Place, Routine, Window
-from marram.compile.c.sources import kernel_text
+from marram.compile.c.text import calls, sources
+from marram.compile.c.text.sources import kernel_text
 from marram.core.operators import MaxPool2D
 
 PLANS: tuple[Maker, ...] = (planned, apart, eager, smallest, middling)

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import pytest
 
-from marram.compile.c import emission
-from marram.compile.c.addresses import Places, places_of
-from marram.compile.c.calls import calls_text
 from marram.compile.c.generation import Generated
 from marram.compile.c.layers import Layers
 from marram.compile.c.place import Routine, Window
-from marram.compile.c.repetition import Functions
+from marram.compile.c.text import emission
+from marram.compile.c.text.addresses import Places, places_of
+from marram.compile.c.text.calls import calls_text
+from marram.compile.c.text.repetition import Functions
 from marram.compile.memory.plan import Call, MemoryPlan
 
 Maker = Callable[..., Generated]

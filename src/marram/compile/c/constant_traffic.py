@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from marram.compile.c.constant_sharing import constant_names
 from marram.compile.c.geometry import rows_of
 from marram.compile.c.layers import Layer, Layers
 from marram.compile.c.place import ConstantArray, Routine
+from marram.compile.c.text.constant_sharing import constant_names
 from marram.compile.memory import Weights
 from marram.core.graph import Graph
 from marram.core.operators import DepthwiseConv2D

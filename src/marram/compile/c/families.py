@@ -63,7 +63,7 @@ def makers(name: str) -> dict[type, Maker]:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(name if "." in name else f"marram.compile.c.{name}")
+    return importlib.import_module(name if "." in name else f"marram.compile.c.kernels.{name}")
 
 
 def _dtypes(name: str) -> frozenset[str]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import msgspec
 
 from marram.compile.c.answers import Answers
-from marram.compile.c.arenas import check_regions
-from marram.compile.c.constant_sharing import constant_names
 from marram.compile.c.constant_traffic import array_bytes, macs_of, own_arrays, weights_of
-from marram.compile.c.emission import header_text, source_text
 from marram.compile.c.families import Family
 from marram.compile.c.front_ends import Version, in_bands
 from marram.compile.c.geometry import activations_of, keeps_axes, rows_of
 from marram.compile.c.layers import Layer, Layers, layers_of
 from marram.compile.c.lowering import lower
 from marram.compile.c.place import Place, Routine
-from marram.compile.c.repetition import Functions, functions_of
-from marram.compile.c.sources import identifier
+from marram.compile.c.text.arenas import check_regions
+from marram.compile.c.text.constant_sharing import constant_names
+from marram.compile.c.text.emission import header_text, source_text
+from marram.compile.c.text.repetition import Functions, functions_of
+from marram.compile.c.text.sources import identifier
 from marram.compile.memory import (
     Form,
     MemoryPlan,

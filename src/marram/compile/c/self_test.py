@@ -7,9 +7,9 @@ from string import Template
 
 import numpy as np
 
-from marram.compile.c.arenas import OneArena, arenas_of
 from marram.compile.c.place import ConstantArray
-from marram.compile.c.sources import array_text
+from marram.compile.c.text.arenas import OneArena, arenas_of
+from marram.compile.c.text.sources import array_text
 from marram.compile.memory.plan import MemoryPlan
 from marram.core.graph import Array
 
