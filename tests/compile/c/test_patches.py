@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from tests.compile.c.banding import FRONT_OPERATORS, all_patched, fronts, genera
 from tests.compile.c.hosting import Host, differing
 from tests.compile.c.image_chains import image_chains
 from tests.compile.c.test_random_graphs import drawn
+from tests.compile.c.watching import COMPILER, FLAGS, watched
 from tests.model.graphs import affine, samples
 
 from marram.compile.c.answers import Answers
@@ -81,31 +84,34 @@ def test_paddings_and_windows_at_every_column() -> None:
                     assert np.array_equal(interpret(made.graph, inputs)[0], interpret(whole, inputs)[0])
 
 
-@pytest.mark.parametrize("family", ["portable", "dsp", "mve"])
-def test_generated_c_in_bands(family: str, tmp_path) -> None:
-    graphs = drawn(image_chains(), 16, start=300)
-    made = [
-        one
-        for index, graph in enumerate(graphs)
-        if (one := generate_in_bands(graph, family, name=f"m{index}", budget_bytes=1 if index % 2 else 1 << 30)) is not None
-    ][:5]
-    assert any(one.plan.rolled for one in made)
+def watched_in_bands(family: str, count: int, *, start: int) -> Iterator[Generated]:
+    """C of random graphs, every call watched, with their fronts in bands: rolled as far as can be, and not at all."""
+    for index, graph in enumerate(drawn(image_chains(), count, start=start)):
+        for budget in (1, 1 << 30):
+            made = watched(generate_in_bands)(graph, family, name=f"m{index}_{budget}", budget_bytes=budget)
+            if made is not None:
+                yield made
+
+
+def check(made: list[Generated], folder: Path) -> None:
     inputs = [samples(one.graph, VECTORS, seed=index) for index, one in enumerate(made)]
-    faults = [differing(*each) for each in zip(made, inputs, Host(made, tmp_path).run(inputs), strict=True)]
+    found = Host(made, folder, compiler=(COMPILER,), flags=FLAGS).run(inputs)
+    faults = [differing(*each) for each in zip(made, inputs, found, strict=True)]
     assert not any(faults), [fault for fault in faults if fault]
+
+
+@pytest.mark.parametrize("family", ["portable", "dsp", "mve"])
+def test_generated_c_in_bands(family: str, tmp_path: Path) -> None:
+    made = list(watched_in_bands(family, 10, start=300))[:6]
+    assert any(one.plan.rolled for one in made)
+    check(made, tmp_path)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("family", ["portable", "armv6m", "armv7m", "dsp", "mve"])
+@pytest.mark.parametrize("family", ["portable", "armv6m", "armv7m", "dsp", "mve", "host"])
 @pytest.mark.parametrize("start", range(400, 404))
-def test_many_random_fronts_in_bands(family: str, start: int, tmp_path) -> None:
-    graphs = drawn(image_chains(), 60, start=start)
-    named = [(graph, f"m{index}_{budget}", budget) for index, graph in enumerate(graphs) for budget in (1, 1 << 30)]
-    made = [generate_in_bands(graph, family, name=name, budget_bytes=budget) for graph, name, budget in named]
-    kept = [one for one in made if one is not None]
-    inputs = [samples(one.graph, VECTORS, seed=index) for index, one in enumerate(kept)]
-    faults = [differing(*each) for each in zip(kept, inputs, Host(kept, tmp_path).run(inputs), strict=True)]
-    assert not any(faults), [fault for fault in faults if fault]
+def test_many_random_fronts_in_bands(family: str, start: int, tmp_path: Path) -> None:
+    check(list(watched_in_bands(family, 60, start=start)), tmp_path)
 
 
 def said_again(made: Generated) -> float:

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from marram.compile.c.generation import Generated
-from marram.compile.c.layers import Layers
+from marram.compile.c.layers import Layer, Layers
 from marram.compile.c.place import Routine, Window
 from marram.compile.c.text import emission
 from marram.compile.c.text.addresses import Places, places_of
@@ -108,6 +108,10 @@ def _table(
         needed = [span for each in zip(layer.inputs, windows, strict=True) for span in _needed(*each, call, places)]
         made = rows if routine.windows is not None else None
         written = [span for name in layer.outputs for span in _rows(name, made or (0, found.values[name].rows), places)]
+        if layer.at_column is not None:
+            written = [
+                _columns(span, layer, found) for row in range(*rows) for span in _rows(layer.outputs[0], (row, row + 1), places)
+            ]
         if routine.scratch_bytes:
             assert places.scratch[layer.name].size_bytes >= routine.scratch_bytes
             addresses.append(places.scratch_address(layer.name))
@@ -138,6 +142,15 @@ def _rows(name: str, rows: tuple[int, int], places: Places) -> Iterator[Span]:
     for row in range(*rows):
         begin = at + row % held * value.row_bytes
         yield block, begin, begin + value.row_bytes
+
+
+def _columns(row: Span, layer: Layer, found: Layers) -> Span:
+    """Of a row of what is joined from bands of columns the part that a layer copies."""
+    block, begin, _ = row
+    part, joined = (found.values[name] for name in (layer.inputs[0], layer.outputs[0]))
+    assert layer.at_column is not None
+    begin += layer.at_column * joined.pixel_bytes
+    return block, begin, begin + part.row_bytes
 
 
 def _rows_held(name: str, places: Places) -> int:
