@@ -3,10 +3,10 @@
     python benchmarks/less_memory.py --data ../shared/data [--core cortex-m4] [--vectors 20]
 
 First the arenas of models of images: the default plan, the smallest that layers made row by row reach, and what bands of
-columns reach below that, with the share of multiply-accumulates that are made again. Then streams: one push of new rows beside one
-whole window of the same model, with state and arena. Every output byte is held against the integer reference on the core
-(``--vectors`` inputs or pushes). For MLPerf Tiny's nets the arena of TensorFlow Lite Micro stands beside ours: quoted, as
-``microcontrollers.py`` says. Instructions are not cycles.
+columns reach below that, with the share of multiply-accumulates that are made again. Then streams: one push of new rows
+beside one whole window of the same model, with state and arena. Every output byte is held against the integer reference
+on the core (``--vectors`` inputs or pushes). For MLPerf Tiny's nets the arena of TensorFlow Lite Micro stands beside
+ours: quoted, as ``microcontrollers.py`` says. Instructions are not cycles.
 """
 
 from __future__ import annotations
