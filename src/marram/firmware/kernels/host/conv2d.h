@@ -62,37 +62,37 @@ enum { MARRAM_MOST_PIXELS = 16 };
     DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
 
 #define MARRAM_DECLARE(p) marram_sums s##p##_0 = none, s##p##_1 = none, s##p##_2 = none, s##p##_3 = none;
-#define MARRAM_BEGIN(p)                                       \
-    if (p < pixels) {                                         \
-        s##p##_0 = marram_begin(record[0]);                   \
+#define MARRAM_BEGIN(p)                                          \
+    if ((p) < pixels) {                                          \
+        s##p##_0 = marram_begin(record[0]);                      \
         s##p##_1 = vectors > 1 ? marram_begin(record[1]) : none; \
         s##p##_2 = vectors > 2 ? marram_begin(record[2]) : none; \
         s##p##_3 = vectors > 3 ? marram_begin(record[3]) : none; \
     }
-#define MARRAM_MULTIPLY(p)                                                                               \
-    if (p < pixels) {                                                                                    \
-        const marram_quad quad = marram_quad_at(run + p * d.in_pixel + 4 * q);                           \
-        s##p##_0 = marram_dot(s##p##_0, quad, weights);                                                  \
-        s##p##_1 = vectors > 1 ? marram_dot(s##p##_1, quad, weights + MARRAM_SLICE) : s##p##_1;          \
-        s##p##_2 = vectors > 2 ? marram_dot(s##p##_2, quad, weights + 2 * MARRAM_SLICE) : s##p##_2;      \
-        s##p##_3 = vectors > 3 ? marram_dot(s##p##_3, quad, weights + 3 * MARRAM_SLICE) : s##p##_3;      \
+#define MARRAM_MULTIPLY(p)                                                                          \
+    if ((p) < pixels) {                                                                             \
+        const marram_quad quad = marram_quad_at(run + (p) * d.in_pixel + 4 * q);                    \
+        s##p##_0 = marram_dot(s##p##_0, quad, weights);                                             \
+        s##p##_1 = vectors > 1 ? marram_dot(s##p##_1, quad, weights + MARRAM_SLICE) : s##p##_1;     \
+        s##p##_2 = vectors > 2 ? marram_dot(s##p##_2, quad, weights + 2 * MARRAM_SLICE) : s##p##_2; \
+        s##p##_3 = vectors > 3 ? marram_dot(s##p##_3, quad, weights + 3 * MARRAM_SLICE) : s##p##_3; \
     }
-#define MARRAM_PUT(p)                                                                                            \
-    if (p < pixels) {                                                                                            \
-        marram_put(y + p * channels + first,                                                                     \
+#define MARRAM_PUT(p)                                                                                              \
+    if ((p) < pixels) {                                                                                            \
+        marram_put(y + (p) * channels + first,                                                                     \
                    marram_finished(s##p##_0, vectors > 1 ? s##p##_1 : s##p##_0, vectors > 2 ? s##p##_2 : s##p##_0, \
-                                   vectors > 3 ? s##p##_3 : s##p##_0, record, s),                                \
-                   bytes);                                                                                       \
+                                   vectors > 3 ? s##p##_3 : s##p##_0, record, s),                                  \
+                   bytes);                                                                                         \
     }
 #define MARRAM_PUT_PAIR(p, r)                                                                                      \
-    if (p < pixels) {                                                                                              \
-        marram_put_apart(y + p * channels, marram_finished(s##p##_0, s##p##_1, s##r##_0, s##r##_1, twice, s), 2, \
+    if ((p) < pixels) {                                                                                            \
+        marram_put_apart(y + (p) * channels, marram_finished(s##p##_0, s##p##_1, s##r##_0, s##r##_1, twice, s), 2, \
                          bytes, channels);                                                                         \
     }
-#define MARRAM_PUT_FOUR(p, r, t, v)                                                                              \
-    if (p < pixels) {                                                                                            \
-        marram_put_apart(y + p * channels + first, marram_finished(s##p##_0, s##r##_0, s##t##_0, s##v##_0, four_times, s), \
-                         4, bytes, channels);                                                                    \
+#define MARRAM_PUT_FOUR(p, r, t, v)                                                                                          \
+    if ((p) < pixels) {                                                                                                      \
+        marram_put_apart(y + (p) * channels + first, marram_finished(s##p##_0, s##r##_0, s##t##_0, s##v##_0, four_times, s), \
+                         4, bytes, channels);                                                                                \
     }
 
 MARRAM_INLINE marram_slice marram_finished(marram_sums a, marram_sums b, marram_sums c, marram_sums d,
@@ -251,7 +251,7 @@ MARRAM_INLINE void marram_host_product(const marram_product d, const uint8_t *x,
 MARRAM_INLINE void marram_host_dense(const marram_product d, const int8_t *x, int8_t *y, const int8_t *weights,
                                      const marram_scaling s, uint8_t *scratch)
 {
-    const size_t bytes = (size_t)(d.rows * d.columns * d.in_pixel);
+    const size_t bytes = (size_t)d.rows * (size_t)d.columns * (size_t)d.in_pixel;
     if (MARRAM_FLIP == 0 && d.in_pixel % 4 == 0) {
         marram_host_product(d, (const uint8_t *)x, y, weights, s);
         return;
@@ -293,11 +293,11 @@ MARRAM_INLINE void marram_prepare_picture(const marram_picture p, const int8_t *
             const int first = marram_least((p.left - phase + p.phases - 1) / p.phases, p.columns);
             const int past = marram_least((p.width + p.left - phase + p.phases - 1) / p.phases, p.columns);
             const int8_t *pixel = from + (first * p.phases + phase - p.left) * p.channels;
-            memset(here, pad, (size_t)(first * p.channels));
+            memset(here, pad, (size_t)first * (size_t)p.channels);
             for (int column = first; column < past; column++, pixel += p.phases * p.channels) {
                 marram_prepare(here + column * p.channels, pixel, (size_t)p.channels);
             }
-            memset(here + past * p.channels, pad, (size_t)((p.columns - past) * p.channels));
+            memset(here + past * p.channels, pad, (size_t)(p.columns - past) * (size_t)p.channels);
         }
     }
     memset(to, pad, 64); /* tiles read whole vectors and quads */
