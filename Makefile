@@ -52,6 +52,7 @@ bench: $(READY) ## Every figure that the README claims, peers beside ours (hours
 	$(BIN)/python benchmarks/int8_accuracy.py --data $(SHARED) --out .bench
 	$(BIN)/python benchmarks/microcontrollers.py --data $(SHARED) --out .bench/mcu
 	$(BIN)/python benchmarks/less_memory.py --data $(SHARED)
+	$(BIN)/python benchmarks/parity_campaign.py --data $(SHARED)
 	$(BIN)/python benchmarks/host_library.py $(addprefix $(SHARED)/mlperf_tiny/,ad01_int8.tflite kws_ref_model.tflite vww_96_int8.tflite pretrainedResnet_quant.tflite)
 
 docs: $(READY) ## The documentation as a site in site/
