@@ -38,12 +38,7 @@ marram_status ${name}_self_test($parameters);
 #endif /* ${upper}_SELF_TEST_H */
 """
 
-_SOURCE = """/* $name: golden vectors. Made by marram. Do not edit. */
-#include "${name}_self_test.h"
-
-#include <string.h>
-
-#if defined(__GNUC__)
+COMPARING = """#if defined(__GNUC__)
 #define MARRAM_ALIGNED(n) __attribute__((aligned(n)))
 #else
 #define MARRAM_ALIGNED(n) _Alignas(n)
@@ -63,7 +58,18 @@ static int differ(const void *found, const void *expected, size_t size)
     return 0;
 }
 
-marram_status ${name}_self_test($parameters)
+"""
+"""What the source of a self-test begins with, after its includes: arrays, and a comparison without memcmp."""
+
+_SOURCE = (
+    """/* $name: golden vectors. Made by marram. Do not edit. */
+#include "${name}_self_test.h"
+
+#include <string.h>
+
+"""
+    + COMPARING
+    + """marram_status ${name}_self_test($parameters)
 {
     if ($missing) {
         return MARRAM_NULL_POINTER;
@@ -80,6 +86,7 @@ $compared    }
     return MARRAM_OK;
 }
 """
+)
 
 _FILLED = """        memcpy(${name}_input($place, $index), input$index + vector * ${upper}_INPUT${index}_SIZE,
                ${upper}_INPUT${index}_BYTES);

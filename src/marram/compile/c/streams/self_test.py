@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from string import Template
 
 from marram.compile.c.place import ConstantArray
+from marram.compile.c.self_test import COMPARING
 from marram.compile.c.text.sources import array_text
 from marram.core.graph import Array
 
@@ -32,30 +33,13 @@ marram_status ${name}_self_test(void *state, size_t state_bytes, void *arena, si
 #endif /* ${upper}_SELF_TEST_H */
 """
 
-_SOURCE = """/* $name: a golden stream. Made by marram. Do not edit. */
+_SOURCE = (
+    """/* $name: a golden stream. Made by marram. Do not edit. */
 #include "${name}_self_test.h"
 
-#if defined(__GNUC__)
-#define MARRAM_ALIGNED(n) __attribute__((aligned(n)))
-#else
-#define MARRAM_ALIGNED(n) _Alignas(n)
-#endif
-
-$arrays
-
-static int differ(const void *found, const void *expected, size_t size)
-{
-    const uint8_t *const a = (const uint8_t *)found;
-    const uint8_t *const b = (const uint8_t *)expected;
-    for (size_t index = 0; index < size; index++) {
-        if (a[index] != b[index]) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-marram_status ${name}_self_test(void *state, size_t state_bytes, void *arena, size_t arena_bytes)
+"""
+    + COMPARING
+    + """marram_status ${name}_self_test(void *state, size_t state_bytes, void *arena, size_t arena_bytes)
 {
 $answers    size_t answered = 0;
     marram_status status = ${name}_stream_init(state, state_bytes);
@@ -76,6 +60,7 @@ $compared        answered++;
     return MARRAM_OK;
 }
 """
+)
 
 _COMPARED = """        if (differ(answer$index, output$index + answered * ${upper}_OUTPUT${index}_SIZE,
                    ${upper}_OUTPUT${index}_BYTES)) {
