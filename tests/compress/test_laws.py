@@ -11,7 +11,7 @@ from tests.compress.conftest import assert_same_function, samples_of
 from tests.compress.random_graphs import random_graph
 
 from marram.compress import correct_bias, equalise, fold, quantise
-from marram.compress.grid import to_integers, to_reals
+from marram.compress.integers.grid import to_integers, to_reals
 from marram.core import operators as ops
 from marram.core.graph import producers
 from marram.model.reference import interpret

@@ -1,13 +1,13 @@
 """The room ``compress``: a Graph and a Recipe in, a smaller Graph out: fold, equalise, calibrate, quantise, correct."""
 
-from marram.compress.bias_correction import correct_bias
-from marram.compress.calibration import Range, calibrate
-from marram.compress.equalisation import equalise
-from marram.compress.folding import fold
-from marram.compress.layer_damage import LayerDamage, damage
-from marram.compress.quantisation import quantise, quantise_by_ranges
-from marram.compress.recurrence import unroll
+from marram.compress.integers.bias_correction import correct_bias
+from marram.compress.integers.calibration import Range, calibrate
+from marram.compress.integers.layer_damage import LayerDamage, damage
+from marram.compress.integers.quantisation import quantise, quantise_by_ranges
 from marram.compress.replay import Choice, Tried, apply, best, candidates, closeness, diff
+from marram.compress.rewrites.equalisation import equalise
+from marram.compress.rewrites.folding import fold
+from marram.compress.rewrites.recurrence import unroll
 
 __all__ = [
     "Choice",

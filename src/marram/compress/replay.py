@@ -8,13 +8,13 @@ from itertools import product
 import msgspec
 import numpy as np
 
-from marram.compress.bias_correction import correct_bias
-from marram.compress.calibration import Samples, Statistics, ranges, scores, statistics
-from marram.compress.equalisation import equalise
-from marram.compress.folding import fold
-from marram.compress.quantisation import InputQuantisation, quantise_by_ranges
-from marram.compress.recurrence import unroll
-from marram.compress.stepping import first_batches, run_quantised
+from marram.compress.integers.bias_correction import correct_bias
+from marram.compress.integers.calibration import Samples, Statistics, ranges, scores, statistics
+from marram.compress.integers.quantisation import InputQuantisation, quantise_by_ranges
+from marram.compress.integers.stepping import first_batches, run_quantised
+from marram.compress.rewrites.equalisation import equalise
+from marram.compress.rewrites.folding import fold
+from marram.compress.rewrites.recurrence import unroll
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph
 from marram.core.ports import Progress

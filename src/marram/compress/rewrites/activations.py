@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from marram.compress.rewriting import View, bypass, substitute
+from marram.compress.rewrites.rewriting import View, bypass, substitute
 from marram.core import operators as ops
 from marram.core.graph import Graph, Node
 from marram.core.operators import Activation

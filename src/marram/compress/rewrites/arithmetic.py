@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from marram.compress.rewrites.rewriting import View, float_constant, substitute
 from marram.compress.rewrites.weights import layer, scaled_inputs, scaled_outputs, summed_taps, with_parameters
-from marram.compress.rewriting import View, float_constant, substitute
 from marram.core import operators as ops
 from marram.core.graph import Array, Graph, Node, Tensor, fresh_name
 

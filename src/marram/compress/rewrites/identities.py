@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marram.compress.rewriting import View, bypass, substitute
+from marram.compress.rewrites.rewriting import View, bypass, substitute
 from marram.core import operators as ops
 from marram.core.graph import Array, Graph, Node, with_nodes
 from marram.model.reference import interpret

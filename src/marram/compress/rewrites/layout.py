@@ -6,7 +6,7 @@ from math import prod
 
 import msgspec
 
-from marram.compress.rewriting import View, substitute
+from marram.compress.rewrites.rewriting import View, substitute
 from marram.core import operators as ops
 from marram.core.graph import Graph, Node, Tensor, fresh_name
 

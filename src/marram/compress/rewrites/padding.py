@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from marram.compress.rewrites.activations import never_negative
-from marram.compress.rewriting import View, substitute
+from marram.compress.rewrites.rewriting import View, substitute
 from marram.core import operators as ops
 from marram.core.graph import Graph, Node
 from marram.core.operators import Padding

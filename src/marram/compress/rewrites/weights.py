@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from marram.compress.rewriting import View, float_constant
+from marram.compress.rewrites.rewriting import View, float_constant
 from marram.core import operators as ops
 from marram.core.graph import Array, Graph, Node
 

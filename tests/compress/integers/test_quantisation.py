@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marram.compress import calibrate, fold, quantise, quantise_by_ranges
-from marram.compress.grid import affine, bias_scales, coarsened, span, symmetric_weights, to_integers, to_reals
+from marram.compress.integers.grid import affine, bias_scales, coarsened, span, symmetric_weights, to_integers, to_reals
 from marram.core import operators as ops
 from marram.core.errors import UserError
 from marram.core.graph import Quantisation

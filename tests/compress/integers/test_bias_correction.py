@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from marram.compress import correct_bias, fold, quantise
-from marram.compress.grid import to_integers, to_reals
+from marram.compress.integers.grid import to_integers, to_reals
 from marram.core import operators as ops
 from marram.core.graph import with_nodes
 from marram.model.reference import interpret

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from marram.compress import calibrate
-from marram.compress.calibration import (
+from marram.compress.integers.calibration import (
     Range,
     _updated,
     entropy_range,

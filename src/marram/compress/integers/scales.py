@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from marram.compress.calibration import Range
-from marram.compress.grid import affine, coarsened, float32, span, symmetric_weights
-from marram.compress.recurrence import tied
+from marram.compress.integers.calibration import Range
+from marram.compress.integers.grid import affine, coarsened, float32, span, symmetric_weights
+from marram.compress.rewrites.recurrence import tied
 from marram.core import operators as ops
 from marram.core.errors import UserError
 from marram.core.graph import Graph, Node, Quantisation

@@ -11,8 +11,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from marram.compress.rewrites.rewriting import View, substitute, view
 from marram.compress.rewrites.weights import Linear, layer, output_axis, scaled_inputs, scaled_outputs, with_parameters
-from marram.compress.rewriting import View, substitute, view
 from marram.core import operators as ops
 from marram.core.graph import Array, Graph, Node
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from marram.compress.rewrites.identities import remove_dead, remove_identity
 from marram.compress.rewrites.layout import merge_reshapes, slice_of_concat
-from marram.compress.rewriting import Rules, run
+from marram.compress.rewrites.rewriting import Rules, run
 from marram.core import operators as ops
 from marram.core.graph import Array, Graph, Node, Tensor, fresh_name, with_nodes
 from marram.core.operators import Operator

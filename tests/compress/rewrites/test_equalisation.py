@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from marram.compress import equalise, quantise
-from marram.compress.equalisation import pairs
+from marram.compress.rewrites.equalisation import pairs
 from marram.core import operators as ops
 from marram.model.reference import interpret
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from marram.compress.calibration import Samples, batches, named
-from marram.compress.grid import to_integers, to_reals
+from marram.compress.integers.calibration import Samples, batches, named
+from marram.compress.integers.grid import to_integers, to_reals
 from marram.core.graph import Array, Graph, Node, with_nodes
 from marram.model.reference import interpret
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from marram.compress.calibration import Range, Samples, calibrate
-from marram.compress.folding import fold
-from marram.compress.grid import bias_scales, symmetric_weights, to_integers
-from marram.compress.recurrence import unroll
-from marram.compress.scales import Plan, channel_axis, plan
+from marram.compress.integers.calibration import Range, Samples, calibrate
+from marram.compress.integers.grid import bias_scales, symmetric_weights, to_integers
+from marram.compress.integers.scales import Plan, channel_axis, plan
+from marram.compress.rewrites.folding import fold
+from marram.compress.rewrites.recurrence import unroll
 from marram.core import operators as ops
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph, Node, Quantisation, Tensor, fresh_name

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from marram.compress.calibration import Samples
-from marram.compress.grid import span
-from marram.compress.stepping import Values, first_batches, samples_in_memory, to_float, to_inputs
+from marram.compress.integers.calibration import Samples
+from marram.compress.integers.grid import span
+from marram.compress.integers.stepping import Values, first_batches, samples_in_memory, to_float, to_inputs
 from marram.core import operators as ops
 from marram.core.graph import Array, Graph, Node, Tensor, fresh_name, with_nodes
 from marram.core.operators import operator_name

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from marram.compress import damage, fold, quantise
-from marram.compress.layer_damage import accuracy, decibels, only
+from marram.compress.integers.layer_damage import accuracy, decibels, only
 from marram.core import operators as ops
 from marram.core.graph import with_nodes
 from marram.model.reference import interpret

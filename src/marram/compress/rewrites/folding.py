@@ -37,7 +37,7 @@ from marram.compress.rewrites.layout import (
     transpose_to_reshape,
 )
 from marram.compress.rewrites.padding import pad_into_convolution, pad_into_max_pool
-from marram.compress.rewriting import Rule, Rules, run
+from marram.compress.rewrites.rewriting import Rule, Rules, run
 from marram.core import operators as ops
 from marram.core.graph import Graph
 from marram.core.operators import Operator

@@ -14,10 +14,19 @@ from collections import Counter
 import msgspec
 import numpy as np
 
-from marram.compress.calibration import Samples
-from marram.compress.grid import bias_scales
+from marram.compress.integers.calibration import Samples
+from marram.compress.integers.grid import bias_scales
+from marram.compress.integers.stepping import (
+    Values,
+    first_batches,
+    last_reads,
+    run_node,
+    samples_in_memory,
+    step,
+    to_float,
+    to_inputs,
+)
 from marram.compress.rewrites.weights import LINEAR
-from marram.compress.stepping import Values, first_batches, last_reads, run_node, samples_in_memory, step, to_float, to_inputs
 from marram.core.graph import Array, Graph, Node, Tensor, fresh_name, with_nodes
 from marram.model.counts import counts
 

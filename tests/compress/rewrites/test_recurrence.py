@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from marram.compress import quantise, unroll
-from marram.compress.recurrence import tied
+from marram.compress.rewrites.recurrence import tied
 from marram.core import operators as ops
 from marram.core.graph import Node
 from marram.model.reference import interpret
