@@ -26,7 +26,7 @@ import int8_peers
 import msgspec
 import numpy as np
 
-from marram.compress import apply, best, candidates, closeness, fold, unroll
+from marram.compress import Material, apply, best, candidates, closeness, fold, unroll
 from marram.compress.replay import describe
 from marram.core.codec import digest
 from marram.core.contract import AudioInput, ImageInput, ImuInput, InputSection
@@ -195,11 +195,12 @@ def ours(
     graph: Graph, calibration: Array, test: Array, quantisation: Quantisation | None, recipes: tuple[Recipe, ...]
 ) -> tuple[Array, str]:
     """Scores of the best recipe's graph by the integer reference, and that recipe in words."""
+    material = Material(calibration=calibration, input_quantisation=quantisation)
     if len(recipes) == 1:
-        whole, recipe = apply(graph, recipes[0], calibration=calibration, input_quantisation=quantisation), recipes[0]
+        whole, recipe = apply(graph, recipes[0], material), recipes[0]
     else:
         score = closeness(unroll(fold(graph)), calibration)
-        choice = best(graph, recipes, calibration, score, input_quantisation=quantisation)
+        choice = best(graph, recipes, material, score)
         whole, recipe = choice.graph, choice.recipe
     entered = whole.input_tensors[0].quantisation
     assert entered is not None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marram.compress import apply, best, candidates, closeness, correct_bias, diff, equalise, fold, quantise
+from marram.compress import Material, apply, best, candidates, closeness, correct_bias, diff, equalise, fold, quantise
 from marram.core import operators as ops
 from marram.core.codec import decode, digest, encode
 from marram.core.errors import UserError
@@ -35,13 +35,13 @@ def graph(sketch):
 def test_decisions_are_replayed_in_order(graph, samples_of):
     samples = samples_of(graph, 40)["x0"]
     folded = fold(graph)
-    assert digest(apply(graph, recipe(), calibration=samples)) == digest(graph)
-    assert digest(apply(graph, recipe(Fold()), calibration=samples)) == digest(folded)
-    equal = apply(graph, recipe(Fold(), Equalise(rounds=3)), calibration=samples)
+    assert digest(apply(graph, recipe(), Material(calibration=samples))) == digest(graph)
+    assert digest(apply(graph, recipe(Fold()), Material(calibration=samples))) == digest(folded)
+    equal = apply(graph, recipe(Fold(), Equalise(rounds=3)), Material(calibration=samples))
     assert digest(equal) == digest(equalise(folded, rounds=3))
-    whole = apply(graph, recipe(Fold(), Quantise(calibration="percentile", percentile=99.0)), calibration=samples)
+    whole = apply(graph, recipe(Fold(), Quantise(calibration="percentile", percentile=99.0)), Material(calibration=samples))
     assert digest(whole) == digest(quantise(graph, samples, method="percentile", percentile=99.0))
-    corrected = apply(graph, recipe(Fold(), Quantise(), CorrectBias()), calibration=samples)
+    corrected = apply(graph, recipe(Fold(), Quantise(), CorrectBias()), Material(calibration=samples))
     assert digest(corrected) == digest(correct_bias(folded, quantise(graph, samples), samples))
 
 
@@ -49,13 +49,17 @@ def test_a_replayed_recipe_survives_its_encoding(graph, samples_of):
     samples = samples_of(graph, 40)["x0"]
     for one in candidates()[::7]:
         again = decode(encode(one), Recipe)
-        assert digest(apply(graph, again, calibration=samples)) == digest(apply(graph, one, calibration=samples))
+        assert digest(apply(graph, again, Material(calibration=samples))) == digest(
+            apply(graph, one, Material(calibration=samples))
+        )
 
 
 def test_progress_is_told(graph, samples_of):
     told = []
     samples = samples_of(graph, 4)["x0"]
-    apply(graph, recipe(Fold(), Quantise()), calibration=samples, progress=lambda what, part: told.append((what, part)))
+    apply(
+        graph, recipe(Fold(), Quantise()), Material(calibration=samples, progress=lambda what, part: told.append((what, part)))
+    )
     assert told == [("fold", 0.0), ("quantise(calibration=min_max)", 0.5), ("done", 1.0)]
 
 
@@ -64,7 +68,7 @@ def test_progress_is_told(graph, samples_of):
 )
 def test_decisions_out_of_order_are_refused(graph, samples_of, wrong):
     with pytest.raises(UserError, match="Put it"):
-        apply(graph, recipe(*wrong), calibration=samples_of(graph, 4)["x0"])
+        apply(graph, recipe(*wrong), Material(calibration=samples_of(graph, 4)["x0"]))
 
 
 @settings(derandomize=True, deadline=None)
@@ -103,29 +107,29 @@ def test_the_best_score_wins_and_ties_go_to_the_simplest(graph, samples_of):
         recipe(Fold(), Quantise()),
         recipe(Fold(), Quantise(calibration="mse")),
     )
-    tie = best(graph, listed, samples, lambda _: 1.0)
+    tie = best(graph, listed, Material(calibration=samples), lambda _: 1.0)
     assert tie.recipe == listed[1]
     assert [one.recipe for one in tie.tried] == list(listed)
     scores = iter([0.1, 0.2, 0.3])
-    last = best(graph, listed, samples, lambda _: next(scores))
+    last = best(graph, listed, Material(calibration=samples), lambda _: next(scores))
     assert (last.recipe, last.score) == (listed[2], 0.3)
-    assert digest(last.graph) == digest(apply(graph, listed[2], calibration=samples))
+    assert digest(last.graph) == digest(apply(graph, listed[2], Material(calibration=samples)))
 
 
 def test_closeness_prefers_the_better_graph(graph, samples_of):
     samples = samples_of(graph, 200)["x0"]
     score = closeness(graph, samples)
-    good = apply(graph, recipe(Fold(), Quantise()), calibration=samples)
-    bad = apply(graph, recipe(Fold(), Quantise(calibration="percentile", percentile=80.0)), calibration=samples)
+    good = apply(graph, recipe(Fold(), Quantise()), Material(calibration=samples))
+    bad = apply(graph, recipe(Fold(), Quantise(calibration="percentile", percentile=80.0)), Material(calibration=samples))
     assert score(good) > score(bad) + 3
     assert score(fold(graph)) > 100
-    chosen = best(graph, candidates(), samples, score)
+    chosen = best(graph, candidates(), Material(calibration=samples), score)
     assert chosen.score >= score(good)
 
 
 def test_nothing_to_choose_from_and_scores_that_are_no_numbers(graph, samples_of):
     samples = samples_of(graph, 4)["x0"]
     with pytest.raises(UserError, match="no recipes"):
-        best(graph, (), samples, lambda _: 1.0)
+        best(graph, (), Material(calibration=samples), lambda _: 1.0)
     with pytest.raises(UserError, match="not a number"):
-        best(graph, candidates(), samples, lambda _: np.nan)
+        best(graph, candidates(), Material(calibration=samples), lambda _: np.nan)

@@ -7,7 +7,7 @@ import numpy as np
 
 from marram._build.gathering import Gathered
 from marram._build.order import Order
-from marram.compress import LayerDamage, apply, best, candidates, closeness, damage, fold, unroll
+from marram.compress import LayerDamage, Material, apply, best, candidates, closeness, damage, fold, unroll
 from marram.core.codec import digest
 from marram.core.contract import CompressSection
 from marram.core.graph import Array, Graph
@@ -40,14 +40,16 @@ def shrink(order: Order, graph: Graph, gathered: Gathered) -> Shrunk:
 
     def make() -> Shrunk:
         samples, targets = _validation(gathered)
-        quantisation = input_quantisation(gathered.preprocess)
+        material = Material(
+            calibration=gathered.calibration,
+            input_quantisation=input_quantisation(gathered.preprocess),
+            progress=lambda what, part: progress(f"compression: {what}", 0.8 * part),
+        )
         choice = best(
             graph,
             allowed(section),
-            gathered.calibration,
+            material,
             closeness(fold(graph), np.concatenate([samples, gathered.calibration])),
-            input_quantisation=quantisation,
-            progress=lambda what, part: progress(f"compression: {what}", 0.8 * part),
         )
         progress("compression: damage by layer", 0.8)
         exact = _before_rounding(graph, choice.recipe, gathered)
@@ -82,7 +84,7 @@ def _keeping_float(recipe: Recipe, nodes: tuple[str, ...]) -> Recipe:
 def _before_rounding(graph: Graph, recipe: Recipe, gathered: Gathered) -> Graph:
     """The float Graph that the recipe's quantisation starts from."""
     kept = tuple(decision for decision in recipe.decisions if not isinstance(decision, Quantise | CorrectBias))
-    return unroll(apply(graph, Recipe(decisions=kept), calibration=gathered.calibration))
+    return unroll(apply(graph, Recipe(decisions=kept), Material(calibration=gathered.calibration)))
 
 
 def _validation(gathered: Gathered) -> tuple[Array, Array]:

@@ -4,7 +4,8 @@ from marram.compress.integers.bias_correction import correct_bias
 from marram.compress.integers.calibration import Range, calibrate
 from marram.compress.integers.layer_damage import LayerDamage, damage
 from marram.compress.integers.quantisation import quantise, quantise_by_ranges
-from marram.compress.replay import Choice, Tried, apply, best, candidates, closeness, diff
+from marram.compress.material import Material
+from marram.compress.replay import Choice, Tried, applied, apply, best, candidates, closeness, describe, diff, stages
 from marram.compress.rewrites.equalisation import equalise
 from marram.compress.rewrites.folding import fold
 from marram.compress.rewrites.recurrence import unroll
@@ -12,8 +13,10 @@ from marram.compress.rewrites.recurrence import unroll
 __all__ = [
     "Choice",
     "LayerDamage",
+    "Material",
     "Range",
     "Tried",
+    "applied",
     "apply",
     "best",
     "calibrate",
@@ -21,10 +24,12 @@ __all__ = [
     "closeness",
     "correct_bias",
     "damage",
+    "describe",
     "diff",
     "equalise",
     "fold",
     "quantise",
     "quantise_by_ranges",
+    "stages",
     "unroll",
 ]

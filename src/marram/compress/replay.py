@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from marram.compress.integers.bias_correction import correct_bias
 from marram.compress.integers.calibration import Samples, Statistics, ranges, scores, statistics
-from marram.compress.integers.quantisation import InputQuantisation, quantise_by_ranges
+from marram.compress.integers.quantisation import quantise_by_ranges
 from marram.compress.integers.stepping import first_batches, run_quantised
+from marram.compress.material import Material, Standing
 from marram.compress.rewrites.equalisation import equalise
 from marram.compress.rewrites.folding import fold
 from marram.compress.rewrites.recurrence import unroll
+from marram.core.codec import encode
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph
 from marram.core.ports import Progress
-from marram.core.recipe import CalibrationMethod, CorrectBias, Decision, Equalise, Fold, Quantise, Recipe
+from marram.core.recipe import (
+    CalibrationMethod,
+    CorrectBias,
+    Decision,
+    Equalise,
+    Fold,
+    Quantise,
+    Recipe,
+    Round,
+    TrainQuantised,
+)
 from marram.model.reference import prepare, run
 
 
@@ -38,81 +51,101 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tried: tuple[Tried, ...]
 
 
-class _State(msgspec.Struct, frozen=True, kw_only=True):
-    """A Graph on its way: the float form, the integer form once there is one, and the decisions behind the float form."""
+Step = Callable[[Standing, Any, Material], Standing]
+"""What a decision does: the graphs as they stand, the decision and the material in, the graphs after it out."""
 
-    exact: Graph
-    integer: Graph | None = None
-    behind: tuple[Decision, ...] = ()
-
-
-_Seen = dict[tuple[Decision, ...], tuple[Graph, dict[str, Statistics]]]
+_Seen = dict[bytes, tuple[Graph, dict[str, Statistics]]]
+"""What calibration saw, by the encoding of the decisions before the quantisation."""
 
 
-def apply(
-    graph: Graph,
-    recipe: Recipe,
-    *,
-    calibration: Samples,
-    input_quantisation: InputQuantisation = None,
-    progress: Progress | None = None,
-) -> Graph:
+def apply(graph: Graph, recipe: Recipe, material: Material) -> Graph:
     """Replay a Recipe's decisions in order. Equal arguments give equal Graphs.
 
     Args:
         graph: a float Graph.
         recipe: the decisions.
-        calibration: float32 samples, one array or a list of batches.
-        input_quantisation: as for ``quantise``.
-        progress: called before each decision.
+        material: what they use.
+
+    Returns:
+        The integer Graph if a decision made one, else the float Graph.
 
     Raises:
-        UserError: a decision stands where it cannot be applied, such as a bias correction before any quantisation.
+        UserError: a decision stands where it cannot be applied, such as a bias correction before any quantisation, or needs
+            what the material has not.
     """
-    return _applied(graph, recipe, (calibration, input_quantisation), seen={}, progress=progress)
+    standing = applied(graph, recipe, material)
+    return standing.exact if standing.integer is None else standing.integer
 
 
-def _applied(
-    graph: Graph,
-    recipe: Recipe,
-    given: tuple[Samples, InputQuantisation],
-    *,
-    seen: _Seen,
-    progress: Progress | None = None,
-) -> Graph:
-    state = _State(exact=graph)
+def applied(graph: Graph, recipe: Recipe, material: Material) -> Standing:
+    """As ``apply``: the float form that the quantisation started from, too."""
+    for standing in stages(graph, recipe, material):
+        last = standing
+    return last
+
+
+def stages(graph: Graph, recipe: Recipe, material: Material) -> Iterator[Standing]:
+    """How the graphs stand before the first decision and after each."""
+    standing, seen, count = Standing(original=graph, exact=graph), _Seen(), len(recipe.decisions)
+    yield standing
     for index, decision in enumerate(recipe.decisions):
-        if progress is not None:
-            progress(describe(decision), index / len(recipe.decisions))
-        state = _decided(state, decision, given, seen)
-    if progress is not None:
-        progress("done", 1.0)
-    return state.integer if state.integer is not None else state.exact
+        material.progress(describe(decision), index / count)
+        within = msgspec.structs.replace(material, progress=_part(material.progress, index, count))
+        standing = _decided(standing, recipe.decisions[: index + 1], within, seen)
+        yield standing
+    material.progress("done", 1.0)
 
 
-def _decided(state: _State, decision: Decision, given: tuple[Samples, InputQuantisation], seen: _Seen) -> _State:
-    calibration, input_quantisation = given
-    if isinstance(decision, CorrectBias):
-        if state.integer is None:
+def _part(progress: Progress, index: int, count: int) -> Progress:
+    """The progress of one decision among so many."""
+    return lambda what, part: progress(what, (index + part) / count)
+
+
+def _decided(standing: Standing, decisions: tuple[Decision, ...], material: Material, seen: _Seen) -> Standing:
+    """The graphs after the last of some decisions; ``seen`` keeps what calibration saw, by the decisions before it."""
+    *before, decision = decisions
+    if isinstance(decision, _AFTER_QUANTISE):
+        if standing.integer is None:
             raise UserError("no quantisation stands before it", where=describe(decision), hint="Put it after one.")
-        return msgspec.structs.replace(state, integer=correct_bias(state.exact, state.integer, calibration))
-    if state.integer is not None:
+    elif standing.integer is not None:
         raise UserError("the graph is an integer graph already", where=describe(decision), hint="Put it before the quantise.")
     if isinstance(decision, Quantise):
-        exact, observed = _observed(state, calibration, seen)
-        reach = ranges(observed, method=decision.calibration, percentile=decision.percentile, whole=scores(exact))
-        whole = quantise_by_ranges(exact, reach, keep_float=decision.keep_float, input_quantisation=input_quantisation)
-        return msgspec.structs.replace(state, exact=exact, integer=whole)
-    exact = fold(state.exact) if isinstance(decision, Fold) else equalise(state.exact, rounds=decision.rounds)
-    return _State(exact=exact, behind=(*state.behind, decision))
+        return _quantised(standing, decision, tuple(before), material, seen)
+    return _STEPS[type(decision)](standing, decision, material)
 
 
-def _observed(state: _State, calibration: Samples, seen: _Seen) -> tuple[Graph, dict[str, Statistics]]:
-    """The unrolled float graph and its statistics, taken once for each list of decisions before a quantisation."""
-    if state.behind not in seen:
-        exact = unroll(state.exact)
-        seen[state.behind] = exact, statistics(exact, calibration)
-    return seen[state.behind]
+def _quantised(
+    standing: Standing, decision: Quantise, before: tuple[Decision, ...], material: Material, seen: _Seen
+) -> Standing:
+    key = encode(before)
+    if key not in seen:
+        exact = unroll(standing.exact)
+        seen[key] = exact, statistics(exact, material.calibration)
+    exact, observed = seen[key]
+    reach = ranges(observed, method=decision.calibration, percentile=decision.percentile, whole=scores(exact))
+    whole = quantise_by_ranges(exact, reach, keep_float=decision.keep_float, input_quantisation=material.input_quantisation)
+    return msgspec.structs.replace(standing, exact=exact, integer=whole)
+
+
+def _folded(standing: Standing, _decision: Fold, _material: Material) -> Standing:
+    return msgspec.structs.replace(standing, exact=fold(standing.exact))
+
+
+def _equalised(standing: Standing, decision: Equalise, _material: Material) -> Standing:
+    return msgspec.structs.replace(standing, exact=equalise(standing.exact, rounds=decision.rounds))
+
+
+def _corrected(standing: Standing, _decision: CorrectBias, material: Material) -> Standing:
+    assert standing.integer is not None
+    return msgspec.structs.replace(standing, integer=correct_bias(standing.exact, standing.integer, material.calibration))
+
+
+_AFTER_QUANTISE = (CorrectBias, Round, TrainQuantised)
+_STEPS: dict[type, Step] = {
+    Fold: _folded,
+    Equalise: _equalised,
+    CorrectBias: _corrected,
+}
 
 
 def describe(decision: Decision) -> str:
@@ -123,10 +156,10 @@ def describe(decision: Decision) -> str:
 
 
 def _is_told(decision: Decision, name: str, value: object) -> bool:
-    """Whether a field says anything: a percentile does only where it is used, an empty list never."""
+    """Whether a field says anything: a percentile does only where it is used, what is empty never."""
     if name == "percentile":
         return isinstance(decision, Quantise) and decision.calibration == "percentile"
-    return value != ()
+    return value not in ((), {}, None)
 
 
 def diff(a: Recipe, b: Recipe) -> tuple[str, ...]:
@@ -176,31 +209,26 @@ def candidates() -> tuple[Recipe, ...]:
 def best(
     graph: Graph,
     recipes: Iterable[Recipe],
-    calibration: Samples,
+    material: Material,
     score: Callable[[Graph], float],
-    *,
-    input_quantisation: InputQuantisation = None,
-    progress: Progress | None = None,
 ) -> Choice:
     """Try recipes and take the one whose result scores highest; of equal scores the one with fewer, then earlier, decisions.
 
     Args:
         graph: a float Graph.
         recipes: for instance ``candidates()``; the order settles ties among equally long ones.
-        calibration: float32 samples, one array or a list of batches.
+        material: what decisions use; its progress is called before each recipe.
         score: higher is better, finite. It must never look at the test set; ``closeness`` makes one of calibration samples.
-        input_quantisation: as for ``quantise``.
-        progress: called before each recipe.
 
     Raises:
         UserError: there are no recipes, or a score is not a number.
     """
     listed, seen, tried = tuple(recipes), _Seen(), []
+    quiet = msgspec.structs.replace(material, progress=lambda _what, _part: None)
     chosen: tuple[float, int, Recipe, Graph] | None = None
     for index, recipe in enumerate(listed):
-        if progress is not None:
-            progress("; ".join(map(describe, recipe.decisions)), index / len(listed))
-        made = _applied(graph, recipe, (calibration, input_quantisation), seen=seen)
+        material.progress("; ".join(map(describe, recipe.decisions)), index / len(listed))
+        made = _whole(graph, recipe, quiet, seen)
         value = float(score(made))
         if np.isnan(value):
             raise UserError("the score is not a number", where="; ".join(map(describe, recipe.decisions)))
@@ -210,6 +238,14 @@ def best(
     if chosen is None:
         raise UserError("there are no recipes to choose from")
     return Choice(recipe=chosen[2], graph=chosen[3], score=chosen[0], tried=tuple(tried))
+
+
+def _whole(graph: Graph, recipe: Recipe, material: Material, seen: _Seen) -> Graph:
+    """What a recipe makes, with what calibration has seen in others."""
+    standing = Standing(original=graph, exact=graph)
+    for index in range(len(recipe.decisions)):
+        standing = _decided(standing, recipe.decisions[: index + 1], material, seen)
+    return standing.exact if standing.integer is None else standing.integer
 
 
 def closeness(float_graph: Graph, samples: Samples, *, limit: int = 1024) -> Callable[[Graph], float]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from marram.core.recipe import CalibrationMethod
+from marram.core.recipe import Augmentation, CalibrationMethod
 from marram.core.target import Runtime
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -121,7 +121,7 @@ class TrainingSection(_Section, frozen=True, kw_only=True):
     weight_decay: Annotated[float, Meta(ge=0.0)] = 0.01
     label_smoothing: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
     patience: Count | None = None
-    augmentation: Literal["none", "image_flip_crop", "window_jitter", "window_rotation"] = "none"
+    augmentation: Augmentation = "none"
     threads: Count = 1
     seed: Seed = 0
 

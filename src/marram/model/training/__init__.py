@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from marram.core.graph import Array
 from marram.core.ports import Progress
-from marram.model.training.augmentation import Augmentation, augment
+from marram.core.recipe import Augmentation
+from marram.model.training.augmentation import augment
 from marram.model.training.examples import ArrayExamples, Examples
 from marram.model.training.settings import EpochRecord, Evaluation, TrainingResult, TrainingSettings
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from marram.core.errors import UserError
 from marram.core.graph import Array
+from marram.core.recipe import Augmentation
 
-Augmentation = Literal["none", "image_flip_crop", "window_jitter", "window_rotation"]
 AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
 
 _PAD_PIXELS = 4

@@ -7,7 +7,8 @@ from typing import Literal
 import msgspec
 
 from marram.core.errors import UserError
-from marram.model.training.augmentation import AUGMENTATIONS, Augmentation
+from marram.core.recipe import Augmentation
+from marram.model.training.augmentation import AUGMENTATIONS
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
