@@ -26,7 +26,8 @@ import int8_peers
 import msgspec
 import numpy as np
 
-from marram.compress import Material, apply, best, candidates, closeness, fold, unroll
+from marram import compress
+from marram.compress import apply, best, candidates, closeness, fold, unroll
 from marram.compress.replay import describe
 from marram.core.codec import digest
 from marram.core.contract import AudioInput, ImageInput, ImuInput, InputSection
@@ -195,7 +196,7 @@ def ours(
     graph: Graph, calibration: Array, test: Array, quantisation: Quantisation | None, recipes: tuple[Recipe, ...]
 ) -> tuple[Array, str]:
     """Scores of the best recipe's graph by the integer reference, and that recipe in words."""
-    material = Material(calibration=calibration, input_quantisation=quantisation)
+    material = compress.Material(calibration=calibration, input_quantisation=quantisation)
     if len(recipes) == 1:
         whole, recipe = apply(graph, recipes[0], material), recipes[0]
     else:

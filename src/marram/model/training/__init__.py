@@ -20,6 +20,8 @@ from marram.model.training.settings import EpochRecord, Evaluation, TrainingResu
 if TYPE_CHECKING:
     from torch import nn
 
+    from marram.model.training.loop import Objective
+
 __all__ = [
     "ArrayExamples",
     "Augmentation",
@@ -44,6 +46,7 @@ def train(
     settings: TrainingSettings,
     *,
     preprocess: Preprocessing | None = None,
+    objective: Objective | None = None,
     checkpoint: Path | None = None,
     progress: Progress = lambda _what, _part: None,
 ) -> TrainingResult:
@@ -59,6 +62,8 @@ def train(
         validation: what chooses the best epoch and stops early; None: the last epoch is kept.
         settings: how to train.
         preprocess: stored samples ``(B, ...)`` to the model's float32 input; None where they are it already.
+        objective: the loss of one step, from the model in training mode, the augmented batch ``(B, ...)`` float32, the batch
+            before augmentation and the targets ``(B,)``; None: what the task defines. Validation goes by the task's metric.
         checkpoint: file that is replaced after each epoch. If it exists, training goes on from it.
         progress: called after each batch.
 
@@ -72,7 +77,16 @@ def train(
     """
     from marram.model.training import loop
 
-    return loop.run(model, training, validation, settings, preprocess=preprocess, checkpoint=checkpoint, progress=progress)
+    return loop.run(
+        model,
+        training,
+        validation,
+        settings,
+        preprocess=preprocess,
+        objective=objective,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
 
 
 def evaluate(

@@ -24,6 +24,8 @@ from marram.model.training.examples import Examples
 from marram.model.training.settings import EpochRecord, Evaluation, TrainingResult, TrainingSettings, check
 
 Preprocessing = Callable[[Array], Array]
+Objective = Callable[[nn.Module, Tensor, Tensor, Array], Tensor]
+"""As ``marram.model.training.Objective``."""
 
 
 class _Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +37,7 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
     validation: Examples | None
     settings: TrainingSettings
     preprocess: Preprocessing | None
+    objective: Objective
     progress: Progress
 
 
@@ -45,6 +48,7 @@ def run(
     settings: TrainingSettings,
     *,
     preprocess: Preprocessing | None,
+    objective: Objective | None,
     checkpoint: Path | None,
     progress: Progress,
 ) -> TrainingResult:
@@ -64,6 +68,7 @@ def run(
             validation=validation,
             settings=settings,
             preprocess=preprocess,
+            objective=objective or default_objective(settings),
             progress=progress,
         )
         while not _finished(course, settings):
@@ -178,15 +183,23 @@ def _step(job: _Job, clean: Array, targets: Array, *, generator: np.random.Gener
         group["lr"] = rate
     batch = torch.from_numpy(augment(job.settings.augmentation, clean, generator))
     with _precision(job.settings):
-        output = job.model(batch)
-    wanted = _wanted(torch.from_numpy(clean), targets, output, job.settings)
-    loss = _loss(output, wanted, job.settings)
+        loss = job.objective(job.model, batch, torch.from_numpy(clean), targets)
     job.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     value = float(loss.detach())
     if math.isfinite(value):
         job.optimiser.step()
     return value
+
+
+def default_objective(settings: TrainingSettings) -> Objective:
+    """The loss that the task defines: cross entropy against class indices, or squared error against the clean batch."""
+
+    def objective(model: nn.Module, batch: Tensor, clean: Tensor, targets: Array) -> Tensor:
+        output = model(batch)
+        return _loss(output, _wanted(clean, targets, output, settings), settings)
+
+    return objective
 
 
 def rate_at(part: float, settings: TrainingSettings) -> float:
