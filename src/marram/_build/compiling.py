@@ -181,9 +181,7 @@ def _stream_within(
 ) -> GeneratedStream:
     """Generated C of the streaming form of a model file's Graph."""
     limit = _limit(arena_kib)
-    stream = generate_stream(
-        graph, family, hop_rows=rows, name=name or path.stem, arena_limit_bytes=limit, pack_weights=pack
-    )
+    stream = generate_stream(graph, family, hop_rows=rows, name=name or path.stem, arena_limit_bytes=limit, pack_weights=pack)
     _need_arena(stream.generated, limit, path)
     return stream
 

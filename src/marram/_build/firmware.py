@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from marram._build.sealing import sealed
 from marram._build.shipment import Shipping, Tried
 from marram.compile.c.archive import unpack
 from marram.compile.c.families import family_of
@@ -25,7 +24,6 @@ from marram.core.program import Program
 from marram.core.target import Target
 from marram.measure import Accuracy, Measurement, budget_limits, judge, promise_limits
 from marram.measure.microcontroller import compiled_for, take_core
-from marram.report.record import TargetResult
 
 _ATTEMPTS = 4
 _SEED = 0
@@ -37,8 +35,8 @@ def takes_c(section: TargetSection, target: Target) -> bool:
     return target.runtimes == ("c",) and section.runtime in {None, "c"}
 
 
-def ship_c(shipping: Shipping, name: str, target: Target, baseline: Accuracy | None) -> TargetResult:
-    """One program in C: made to fit, proven and counted on an emulated core, judged, sealed."""
+def tried_c(shipping: Shipping, name: str, target: Target, baseline: Accuracy | None) -> Tried:
+    """One program in C: made to fit, proven and counted on an emulated core, judged."""
     order, gathered = shipping.order, shipping.gathered
     section = order.contract.targets[name]
     graph = _integer_graph(shipping, name, section)
@@ -73,10 +71,8 @@ def ship_c(shipping: Shipping, name: str, target: Target, baseline: Accuracy | N
     measurement = order.cache.stage(f"evidence on {section.device}", 1, inputs, Measurement, measure)
     limits = (*promise_limits(order.contract.promises), *budget_limits(section))
     verdicts = judge(limits, measurement.evidence, subject=name)
-    tried = (Tried(program=program, measurement=measurement, verdicts=verdicts),)
-    result = sealed(shipping, name, tried)
     notes = (*fit.notes, *memory_notes(program))
-    return msgspec.structs.replace(result, memory_plan=memory_drawing(program), memory_notes=notes)
+    return Tried(models=shipping.models, program=program, measurement=measurement, verdicts=verdicts, notes=notes)
 
 
 def _integer_graph(shipping: Shipping, name: str, section: TargetSection) -> Graph:

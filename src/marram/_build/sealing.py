@@ -10,7 +10,7 @@ import marram
 from marram._build.gathering import Gathered
 from marram._build.project import Project
 from marram._build.running import runner_here
-from marram._build.shipment import Shipping, Tried
+from marram._build.shipment import Models, Shipping, Tried
 from marram.bundle import FileSigner, new_key, seal
 from marram.compile.c.lowering import lower
 from marram.core.codec import digest
@@ -35,9 +35,9 @@ _NO_LICENCE = "The project states no licence for this model.\n"
 def sealed(shipping: Shipping, name: str, tried: tuple[Tried, ...]) -> TargetResult:
     """Choose among what was tried for a target, and write its bundle."""
     order, gathered = shipping.order, shipping.gathered
-    chosen = _choose(tried)
-    program, evidence = chosen.program, chosen.measurement.evidence
-    golden, tolerance = _golden(shipping, program, evidence)
+    chosen = choose(tried)
+    models, program, evidence = chosen.models, chosen.program, chosen.measurement.evidence
+    golden, tolerance = _golden(gathered, models, program, evidence)
     data = seal(
         program,
         name=order.contract.model.name,
@@ -50,7 +50,7 @@ def sealed(shipping: Shipping, name: str, tried: tuple[Tried, ...]) -> TargetRes
         signers=(_signer(order.project),),
         labels=gathered.labels,
         preprocess=gathered.preprocess,
-        recipe=shipping.models.recipe if program.precision == "int8" else None,
+        recipe=models.recipe if program.precision == "int8" else None,
         data_digest=gathered.digest,
         golden_tolerance=tolerance,
     )
@@ -70,11 +70,11 @@ def sealed(shipping: Shipping, name: str, tried: tuple[Tried, ...]) -> TargetRes
     )
 
 
-def _golden(shipping: Shipping, program: Program, evidence: Evidence) -> tuple[Golden, float]:
+def _golden(gathered: Gathered, models: Models, program: Program, evidence: Evidence) -> tuple[Golden, float]:
     """Vectors with the reference's answers; the tolerance is the largest difference seen, here and on the test part."""
-    samples = _spread_samples(shipping.gathered)
-    inputs = (feed(shipping.gathered.preprocess, samples, program.inputs[0]),)
-    graph = shipping.models.graph_of(program)
+    samples = _spread_samples(gathered)
+    inputs = (feed(gathered.preprocess, samples, program.inputs[0]),)
+    graph = models.graph_of(program)
     if graph is not None and program.format == "c":
         graph = lower(graph)  # the one that the C equals
     if program.format == "c" and graph is not None:
@@ -119,7 +119,7 @@ def _make_key(project: Project) -> None:
     draft.replace(project.signing_key)
 
 
-def _choose(tried: tuple[Tried, ...]) -> Tried:
+def choose(tried: tuple[Tried, ...]) -> Tried:
     """The one to seal: among those that keep everything (all, if none does) int8 before float32, then the fastest.
 
     Equally fast ones are not told apart by noise: then the smallest is taken.

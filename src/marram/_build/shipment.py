@@ -15,12 +15,16 @@ from marram.measure import Measurement
 
 
 class Models(msgspec.Struct, frozen=True, kw_only=True):
-    """What programs are made of: the float and the integer Graph, or a file that is carried as it came."""
+    """What programs are made of: the float and the integer Graph, or a file that is carried as it came.
+
+    ``title`` tells the models of a search apart; it is empty where there is one.
+    """
 
     exact: Graph | None
     integer: Graph | None
     opaque: OpaqueModel | None
     recipe: Recipe | None
+    title: str = ""
 
     def of(self, precision: Precision) -> Graph | OpaqueModel | None:
         """The model of a precision, None if there is none."""
@@ -32,11 +36,13 @@ class Models(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """A program with what was measured of it and how it was judged."""
+    """A program with the models that it is of, what was measured of it, how it was judged, and what is to be said of it."""
 
+    models: Models
     program: Program
     measurement: Measurement
     verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def kept(self) -> bool:

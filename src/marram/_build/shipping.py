@@ -6,8 +6,8 @@ import sys
 
 import msgspec
 
-from marram._build.firmware import ship_c, takes_c
-from marram._build.sealing import sealed
+from marram._build.firmware import memory_drawing, takes_c, tried_c
+from marram._build.sealing import choose, sealed
 from marram._build.shipment import Shipping, Tried
 from marram.compile import build as build_program
 from marram.compile import candidates, device
@@ -59,12 +59,25 @@ def ship(shipping: Shipping, name: str, baseline: Measurement | None) -> TargetR
     Raises:
         UserError: the device cannot take the model.
     """
+    return shipped(shipping, name, tried_for(shipping, name, baseline))
+
+
+def shipped(shipping: Shipping, name: str, tried: tuple[Tried, ...]) -> TargetResult:
+    """Choose, seal, and say of a program in C where its arena goes."""
+    chosen, result = choose(tried), sealed(shipping, name, tried)
+    if chosen.program.format != "c":
+        return result
+    return msgspec.structs.replace(result, memory_plan=memory_drawing(chosen.program), memory_notes=chosen.notes)
+
+
+def tried_for(shipping: Shipping, name: str, baseline: Measurement | None) -> tuple[Tried, ...]:
+    """Every program that the contract lets a target have of the models, measured and judged; errors as ``ship``."""
     contract = shipping.order.contract
     section = contract.targets[name]
     target = profile(shipping, section)
     answers = None if baseline is None else baseline.accuracy
     if takes_c(section, target):
-        return ship_c(shipping, name, target, answers)
+        return (tried_c(shipping, name, target, answers),)
     programs = programs_for(shipping, section, target)
     latencies = _latencies(shipping, name, target, programs)
     limits = (*promise_limits(contract.promises), *budget_limits(section))
@@ -72,8 +85,8 @@ def ship(shipping: Shipping, name: str, baseline: Measurement | None) -> TargetR
     for program, latency in zip(programs, latencies, strict=True):
         measurement = measured(shipping, program, target, latency=latency, baseline=answers)
         verdicts = judge(limits, measurement.evidence, subject=name)
-        tried.append(Tried(program=program, measurement=measurement, verdicts=verdicts))
-    return sealed(shipping, name, tuple(tried))
+        tried.append(Tried(models=shipping.models, program=program, measurement=measurement, verdicts=verdicts))
+    return tuple(tried)
 
 
 def profile(shipping: Shipping, section: TargetSection) -> Target:

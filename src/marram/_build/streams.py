@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from marram.compile.c.streams.self_test import stream_self_test_files
 from marram.compile.c.streams.generation import GeneratedStream
+from marram.compile.c.streams.self_test import stream_self_test_files
 from marram.core.errors import UserError
 from marram.measure.streams import stream_data, stream_vectors
 
@@ -15,10 +15,10 @@ from marram.measure.streams import stream_data, stream_vectors
 class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a model that is fed as data comes keeps and saves.
 
-    Each push takes ``rows`` rows; the first answer comes with push ``warm_up_pushes``, when ``window_rows`` are there. The caller
-    keeps ``state_bytes`` for each stream. ``macs`` are of one push, ``window_macs`` of the model on one window. ``padded``: layers
-    pad along time, so that each push makes rows near the window's ends anew. ``whole`` says of the nodes that end what is kept
-    from window to window why they do; they and those after them work on the whole window.
+    Each push takes ``rows`` rows; the first answer comes with push ``warm_up_pushes``, when ``window_rows`` are there. The
+    caller keeps ``state_bytes`` for each stream. ``macs`` are of one push, ``window_macs`` of the model on one window.
+    ``padded``: layers pad along time, so that each push makes rows near the window's ends anew. ``whole`` says of the nodes
+    that end what is kept from window to window why they do; they and those after them work on the whole window.
     """
 
     rows: int
