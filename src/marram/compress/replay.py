@@ -13,10 +13,13 @@ from marram.compress.integers.bias_correction import correct_bias
 from marram.compress.integers.calibration import Samples, Statistics, ranges, scores, statistics
 from marram.compress.integers.quantisation import quantise_by_ranges
 from marram.compress.integers.stepping import first_batches, run_quantised
+from marram.compress.learning.fine_tuning import fine_tuned
 from marram.compress.material import Material, Standing
 from marram.compress.rewrites.equalisation import equalise
+from marram.compress.rewrites.factorisation import factorised
 from marram.compress.rewrites.folding import fold
 from marram.compress.rewrites.recurrence import unroll
+from marram.compress.rewrites.separation import separated
 from marram.core.codec import encode
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph
@@ -26,10 +29,13 @@ from marram.core.recipe import (
     CorrectBias,
     Decision,
     Equalise,
+    Factorise,
+    FineTune,
     Fold,
     Quantise,
     Recipe,
     Round,
+    Separate,
     TrainQuantised,
 )
 from marram.model.reference import prepare, run
@@ -123,7 +129,15 @@ def _quantised(
         seen[key] = exact, statistics(exact, material.calibration)
     exact, observed = seen[key]
     reach = ranges(observed, method=decision.calibration, percentile=decision.percentile, whole=scores(exact))
-    whole = quantise_by_ranges(exact, reach, keep_float=decision.keep_float, input_quantisation=material.input_quantisation)
+    whole = quantise_by_ranges(
+        exact,
+        reach,
+        keep_float=decision.keep_float,
+        input_quantisation=material.input_quantisation,
+        weight_bits=decision.weight_bits,
+        channel_bits=decision.channel_bits,
+        activation_bits=decision.activation_bits,
+    )
     return msgspec.structs.replace(standing, exact=exact, integer=whole)
 
 
@@ -135,6 +149,14 @@ def _equalised(standing: Standing, decision: Equalise, _material: Material) -> S
     return msgspec.structs.replace(standing, exact=equalise(standing.exact, rounds=decision.rounds))
 
 
+def _factorised(standing: Standing, decision: Factorise, _material: Material) -> Standing:
+    return msgspec.structs.replace(standing, exact=factorised(standing.exact, decision.ranks))
+
+
+def _separated(standing: Standing, decision: Separate, _material: Material) -> Standing:
+    return msgspec.structs.replace(standing, exact=separated(standing.exact, decision.nodes))
+
+
 def _corrected(standing: Standing, _decision: CorrectBias, material: Material) -> Standing:
     assert standing.integer is not None
     return msgspec.structs.replace(standing, integer=correct_bias(standing.exact, standing.integer, material.calibration))
@@ -144,6 +166,9 @@ _AFTER_QUANTISE = (CorrectBias, Round, TrainQuantised)
 _STEPS: dict[type, Step] = {
     Fold: _folded,
     Equalise: _equalised,
+    Factorise: _factorised,
+    Separate: _separated,
+    FineTune: fine_tuned,
     CorrectBias: _corrected,
 }
 

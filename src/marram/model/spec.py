@@ -1,8 +1,9 @@
 """Spec: which Graphs are legal at which stage, as data, and ``verify``, which holds a Graph against it.
 
 Stages: ``float`` (every activation float32) and ``integer`` (activations int8, biases int32, weights int8 symmetric; a float
-island between a Dequantise and a Quantise is legal). ``RULES`` has one row for each operator. Source of the integer rules:
-TensorFlow Lite 8-bit quantisation specification.
+island between a Dequantise and a Quantise is legal, and so are nodes all of whose activations are int16 and symmetric, with
+biases of int64, where the operator has that form). ``RULES`` has one row for each operator. Source of the integer rules:
+TensorFlow Lite 8-bit quantisation specification, and its 16x8 scheme.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ class OperatorRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What one operator asks of the tensors around it.
 
     ``inputs`` and ``outputs`` are (fewest, most), None for any number. ``constants`` are the positions that must be constants.
-    ``integer`` tells that it has an int8 form. ``weights`` and ``bias`` are positions; per-channel weights have their scales
-    along ``channel_axis``. ``same_scale``: inputs and outputs share one quantisation. ``fixed_output``: the only one allowed.
+    ``integer`` tells that it has an int8 form, ``int16`` that it has one of 16 bits as well. ``weights`` and ``bias`` are
+    positions; per-channel weights have their scales along ``channel_axis``. ``same_scale``: inputs and outputs share one
+    quantisation. ``fixed_output``: the only one allowed.
     """
 
     inputs: tuple[int, int | None]
     outputs: tuple[int, int | None] = (1, 1)
     constants: tuple[int, ...] = ()
     integer: bool = True
+    int16: bool = False
     weights: int | None = None
     bias: int | None = None
     channel_axis: int | None = None
@@ -54,8 +57,9 @@ SYMMETRIC_UNIT = Quantisation(scales=(1 / 128,), zero_points=(0,))
 
 _ONE = OperatorRule(inputs=(1, 1))
 _TWO = OperatorRule(inputs=(2, 2))
-_MOVES = OperatorRule(inputs=(1, 1), same_scale=True)
-_WEIGHTED = OperatorRule(inputs=(2, 3), constants=(1, 2), weights=1, bias=2, channel_axis=0)
+_SUM = OperatorRule(inputs=(2, 2), int16=True)
+_MOVES = OperatorRule(inputs=(1, 1), int16=True, same_scale=True)
+_WEIGHTED = OperatorRule(inputs=(2, 3), constants=(1, 2), int16=True, weights=1, bias=2, channel_axis=0)
 
 RULES: dict[type, OperatorRule] = {
     ops.Conv2D: _WEIGHTED,
@@ -63,11 +67,11 @@ RULES: dict[type, OperatorRule] = {
     ops.TransposeConv2D: _WEIGHTED,
     ops.Dense: _WEIGHTED,
     ops.MatMul: _TWO,
-    ops.Add: _TWO,
-    ops.Sub: _TWO,
+    ops.Add: _SUM,
+    ops.Sub: _SUM,
     ops.Mul: _TWO,
-    ops.Concat: OperatorRule(inputs=(1, None), same_scale=True),
-    ops.Split: OperatorRule(inputs=(1, 1), outputs=(1, None), same_scale=True),
+    ops.Concat: OperatorRule(inputs=(1, None), int16=True, same_scale=True),
+    ops.Split: OperatorRule(inputs=(1, 1), outputs=(1, None), int16=True, same_scale=True),
     ops.Slice: _MOVES,
     ops.Pad: _MOVES,
     ops.Reshape: _MOVES,
@@ -198,10 +202,15 @@ def _integer_faults(graph: Graph, node: Node, rule: OperatorRule) -> Iterator[st
         graph.tensors[name] for name in node.outputs
     ]
     sound = True
+    wide = rule.int16 and activations[-1].dtype == "int16"
+    dtype = "int16" if wide else "int8"
     for tensor in activations:
-        if tensor.dtype != "int8":
+        if tensor.dtype != dtype:
             sound = False
-            yield f"tensor {tensor.name!r} is {tensor.dtype}, not int8"
+            yield f"tensor {tensor.name!r} is {tensor.dtype}, not {dtype}"
+        elif wide and tensor.quantisation is not None and any(tensor.quantisation.zero_points):
+            sound = False
+            yield f"tensor {tensor.name!r} is int16 and has zero points other than 0"
         for fault in _one_scale_faults(tensor):
             sound = False
             yield fault
@@ -219,7 +228,7 @@ def _integer_faults(graph: Graph, node: Node, rule: OperatorRule) -> Iterator[st
 
 
 def _weight_faults(graph: Graph, node: Node, rule: OperatorRule) -> Iterator[str]:
-    """Weights are int8 and symmetric, by channel or by tensor; the bias is int32 of scale input * weights."""
+    """Weights are int8 and symmetric, by channel or by tensor; the bias is of scale input * weights, int64 beside int16."""
     assert rule.weights is not None
     weights = graph.tensors[node.inputs[rule.weights]]
     quantised = weights.quantisation
@@ -233,19 +242,18 @@ def _weight_faults(graph: Graph, node: Node, rule: OperatorRule) -> Iterator[str
         return
     name = node.inputs[rule.bias] if rule.bias is not None and rule.bias < len(node.inputs) else ""
     if name:
-        source = graph.tensors[node.inputs[0]].quantisation
-        assert source is not None
-        yield from _bias_faults(graph.tensors[name], source.scale, quantised)
+        yield from _bias_faults(graph.tensors[name], graph.tensors[node.inputs[0]], quantised)
 
 
-def _bias_faults(bias: Tensor, input_scale: float, weights: Quantisation) -> Iterator[str]:
-    quantised = bias.quantisation
-    if bias.dtype != "int32" or quantised is None:
-        yield f"bias {bias.name!r} is {_kind(bias)}, not int32 and quantised"
+def _bias_faults(bias: Tensor, source: Tensor, weights: Quantisation) -> Iterator[str]:
+    quantised, dtype = bias.quantisation, "int64" if source.dtype == "int16" else "int32"
+    if bias.dtype != dtype or quantised is None:
+        yield f"bias {bias.name!r} is {_kind(bias)}, not {dtype} and quantised"
         return
     if any(quantised.zero_points):
         yield f"bias {bias.name!r} has zero points other than 0"
-    expected = [float(np.float32(input_scale) * np.float32(scale)) for scale in weights.scales]
+    assert source.quantisation is not None
+    expected = [float(np.float32(source.quantisation.scale) * np.float32(scale)) for scale in weights.scales]
     if len(expected) != len(quantised.scales) or not all(
         math.isclose(given, wanted, rel_tol=_BIAS_SCALE_TOLERANCE)
         for given, wanted in zip(quantised.scales, expected, strict=True)

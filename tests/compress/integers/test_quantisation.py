@@ -57,7 +57,7 @@ def test_values_inside_the_range_move_by_half_a_step_at_most(values):
 def test_weights_are_symmetric_by_channel():
     weights = np.array([[1, -2, 0.5], [0, 0, 0], [1e-30, 0, 0]], np.float32)
     q = symmetric_weights(weights, None, axis=0, input_scale=0.1, output_scale=0.1)
-    whole = to_integers(weights, q, lowest=-127)
+    whole = to_integers(weights, q, most=127)
     assert whole[0].tolist() == [64, -127, 32]
     assert not whole[1:].any()
     assert q.zero_points == (0, 0, 0)

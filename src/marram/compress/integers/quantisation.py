@@ -2,25 +2,35 @@
 
 Weights are int8, symmetric, one scale for each output channel; biases int32; activations int8, affine, zero exact. Operators
 without an integer form, and those that are asked to stay float, become islands between a Dequantise and a Quantise.
+
+Nodes may have weights of fewer bits: still int8, their values within 7 or 1 of zero, for C to pack. Nodes may work on int16:
+all their activations are then int16 and symmetric, the bias int64, and a Quantise stands where int8 and int16 meet.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from marram.compress.integers.calibration import Range, Samples, calibrate
-from marram.compress.integers.grid import bias_scales, symmetric_weights, to_integers
-from marram.compress.integers.scales import Plan, channel_axis, plan
+from marram.compress.integers.grid import (
+    BIAS_LIMIT,
+    WIDE_BIAS_LIMIT,
+    bias_scales,
+    greatest,
+    symmetric_weights,
+    to_integers,
+)
+from marram.compress.integers.scales import Plan, Precision, channel_axis, plan
+from marram.compress.integers.widths import check_names, precision_of
 from marram.compress.rewrites.folding import fold
 from marram.compress.rewrites.recurrence import unroll
 from marram.core import operators as ops
 from marram.core.errors import UserError
-from marram.core.graph import Array, Graph, Node, Quantisation, Tensor, fresh_name
+from marram.core.graph import Array, DType, Graph, Node, Quantisation, Tensor, fresh_name
 from marram.core.operators import Operator
-from marram.core.recipe import CalibrationMethod
+from marram.core.recipe import ActivationBits, CalibrationMethod, WeightBits
 from marram.model.spec import RULES, verify
 
 # TFLite Micro and CMSIS-NN run FULLY_CONNECTED with a scale for each output channel.
@@ -28,6 +38,12 @@ DENSE_BY_CHANNEL = True
 
 InputQuantisation = Quantisation | Mapping[str, Quantisation] | None
 """The quantisation of the graph's only input, or of inputs by name; None where the calibrated range decides."""
+
+_Form = tuple[DType, Quantisation]
+"""What a tensor is as integers."""
+_NO_WEIGHT_BITS: Mapping[str, WeightBits] = {}
+_NO_CHANNEL_BITS: Mapping[str, tuple[WeightBits, ...]] = {}
+_NO_ACTIVATION_BITS: Mapping[str, ActivationBits] = {}
 
 
 def quantise(
@@ -38,6 +54,9 @@ def quantise(
     percentile: float = 99.99,
     keep_float: Iterable[str] = (),
     input_quantisation: InputQuantisation = None,
+    weight_bits: Mapping[str, WeightBits] = _NO_WEIGHT_BITS,
+    channel_bits: Mapping[str, tuple[WeightBits, ...]] = _NO_CHANNEL_BITS,
+    activation_bits: Mapping[str, ActivationBits] = _NO_ACTIVATION_BITS,
 ) -> Graph:
     """Quantise a float Graph to int8 after training.
 
@@ -48,17 +67,30 @@ def quantise(
         percentile: for the method of that name.
         keep_float: names of nodes of the folded Graph that stay float.
         input_quantisation: the exact quantisation of the input, for instance of pixels.
+        weight_bits: 8, 4 or 2 by node of the folded Graph, 8 where not named.
+        channel_bits: by node, as many bits of each output channel, none more than ``weight_bits`` gives the node. Kernels pack
+            a layer's weights by the widest channel, so this tells what single channels bear rather than makes files smaller.
+        activation_bits: by node, 16 where it is to work on int16: its inputs are widened, its output is int16.
 
     Returns:
-        An integer Graph: int8 inputs and outputs of the same names, nodes named as in the folded Graph.
+        An integer Graph: int8 inputs and outputs of the same names (an output of a node with 16 bits is int16), nodes named
+        as in the folded Graph.
 
     Raises:
-        UserError: the Graph is not a float Graph, or ``keep_float`` names no node.
+        UserError: the Graph is not a float Graph, a name is no node's, or bits are asked for that a node cannot have.
         DataError: there are no samples, or an activation is NaN or infinite; names the tensor.
     """
     folded = unroll(fold(graph))
     ranges = calibrate(folded, calibration, method=method, percentile=percentile)
-    return quantise_by_ranges(folded, ranges, keep_float=keep_float, input_quantisation=input_quantisation)
+    return quantise_by_ranges(
+        folded,
+        ranges,
+        keep_float=keep_float,
+        input_quantisation=input_quantisation,
+        weight_bits=weight_bits,
+        channel_bits=channel_bits,
+        activation_bits=activation_bits,
+    )
 
 
 def quantise_by_ranges(
@@ -67,6 +99,9 @@ def quantise_by_ranges(
     *,
     keep_float: Iterable[str] = (),
     input_quantisation: InputQuantisation = None,
+    weight_bits: Mapping[str, WeightBits] = _NO_WEIGHT_BITS,
+    channel_bits: Mapping[str, tuple[WeightBits, ...]] = _NO_CHANNEL_BITS,
+    activation_bits: Mapping[str, ActivationBits] = _NO_ACTIVATION_BITS,
 ) -> Graph:
     """Quantise a float Graph whose ranges are known, as it stands.
 
@@ -74,17 +109,23 @@ def quantise_by_ranges(
         graph: a float Graph without recurrent nodes.
         ranges: of every input and computed tensor, from ``calibrate`` on the same Graph.
         keep_float: names of nodes that stay float.
-        input_quantisation: as for ``quantise``.
+        input_quantisation: as for ``quantise``; so are the bits.
+        weight_bits: by node.
+        channel_bits: by node.
+        activation_bits: by node.
 
     Raises:
         UserError: as ``quantise``, or a range is missing.
     """
     kept = frozenset(keep_float)
-    _check_names(kept, [node.name for node in graph.nodes], "keep_float")
+    check_names(kept, [node.name for node in graph.nodes], "keep_float")
     integer = frozenset(node.name for node in graph.nodes if RULES[type(node.op)].integer and node.name not in kept)
     inputs = _given_inputs(graph, input_quantisation)
-    scales = plan(graph, ranges, integer=integer, inputs=inputs, dense_by_channel=DENSE_BY_CHANNEL)
-    quantised = _Assembly(graph, scales, integer).graph()
+    precision = precision_of(
+        graph, integer=integer, weight_bits=weight_bits, channel_bits=channel_bits, activation_bits=activation_bits
+    )
+    scales = plan(graph, ranges, integer=integer, inputs=inputs, dense_by_channel=DENSE_BY_CHANNEL, precision=precision)
+    quantised = _Assembly(graph, scales, integer, precision).graph()
     verify(quantised, "integer")
     return quantised
 
@@ -99,45 +140,51 @@ def _given_inputs(graph: Graph, given: InputQuantisation) -> dict[str, Quantisat
                 hint="Give a mapping by input name.",
             )
         return {graph.inputs[0]: given}
-    _check_names(frozenset(given), list(graph.inputs), "input_quantisation")
+    check_names(given, list(graph.inputs), "input_quantisation")
     return dict(given)
-
-
-def _check_names(given: frozenset[str], known: list[str], what: str) -> None:
-    for name in sorted(given - set(known)):
-        near = difflib.get_close_matches(name, known, n=3) or known[:5]
-        raise UserError(f"{name!r} is not in the graph", where=what, hint=f"Did you mean {', '.join(near)}?")
 
 
 class _Assembly:
     """The integer graph while it is put together: nodes in order, and which images of a tensor exist already."""
 
-    def __init__(self, source: Graph, scales: Plan, integer: frozenset[str]) -> None:
-        self.source, self.scales, self.integer = source, scales, integer
+    def __init__(self, source: Graph, scales: Plan, integer: frozenset[str], precision: Precision) -> None:
+        self.source, self.scales, self.integer, self.precision = source, scales, integer, precision
         self.nodes: list[Node] = []
         self.tensors: dict[str, Tensor] = {}
         self.constants: dict[str, Array] = {}
         self.floats: dict[str, str] = {}
-        self.images: dict[tuple[str, Quantisation], str] = {}
+        self.images: dict[tuple[str, DType, Quantisation], str] = {}
         self.node_names = {node.name: node for node in source.nodes}
+        self.wide = {name for node in source.nodes if node.name in precision.int16 for name in node.outputs}
 
     def graph(self) -> Graph:
         """The integer graph."""
         for name in self.source.inputs:
-            self._integer_tensor(name, name, self.scales.of[name])
+            self._integer_tensor(name, name, self._own(name))
         for node in self.source.nodes:
             (self._add_integer if node.name in self.integer else self._add_float)(node)
         for name in self.source.outputs:
-            self._image(name, self.scales.of[name])
+            self._image(name, self._own(name))
         return msgspec.structs.replace(self.source, nodes=tuple(self.nodes), tensors=self.tensors, constants=self.constants)
 
     def _free(self, wanted: str) -> str:
         return fresh_name({**self.source.tensors, **self.tensors}, wanted)
 
-    def _integer_tensor(self, source: str, name: str, quantisation: Quantisation) -> str:
+    def _own(self, name: str) -> _Form:
+        """The form in which a tensor is made."""
+        return ("int16", self.scales.wide[name]) if name in self.wide else ("int8", self.scales.of[name])
+
+    def _read(self, node: Node, name: str) -> _Form:
+        """The form in which a node reads a tensor."""
+        if node.name in self.precision.int16:
+            return "int16", self.scales.wide[name]
+        return "int8", self.scales.read_by(node, name)
+
+    def _integer_tensor(self, source: str, name: str, form: _Form) -> str:
+        dtype, quantisation = form
         shape = self.source.tensors[source].shape
-        self.tensors[name] = Tensor(name=name, shape=shape, dtype="int8", quantisation=quantisation)
-        self.images[source, quantisation] = name
+        self.tensors[name] = Tensor(name=name, shape=shape, dtype=dtype, quantisation=quantisation)
+        self.images[source, dtype, quantisation] = name
         return name
 
     def _convert(self, op: Operator, source: str, target: str) -> None:
@@ -146,16 +193,16 @@ class _Assembly:
         self.node_names[name] = node
         self.nodes.append(node)
 
-    def _image(self, name: str, quantisation: Quantisation) -> str:
-        """The int8 tensor that holds ``name`` in a quantisation, made if it is not there yet."""
-        known = self.images.get((name, quantisation))
+    def _image(self, name: str, form: _Form) -> str:
+        """The integer tensor that holds ``name`` in a form, made if it is not there yet."""
+        known = self.images.get((name, *form))
         if known is not None:
             return known
-        own = self.scales.of[name]
         if name in self.source.constants:
-            return self._parameter(name, quantisation, "int8")
-        if quantisation != own:
-            made = self._integer_tensor(name, self._free(f"{name}/requantised"), quantisation)
+            return self._parameter(name, form)
+        own = self._own(name)
+        if form != own:
+            made = self._integer_tensor(name, self._free(f"{name}/requantised"), form)
             self._convert(ops.Quantise(), self._image(name, own), made)
             return made
         self._integer_tensor(name, name, own)
@@ -170,7 +217,7 @@ class _Assembly:
                 self.constants[made] = self.source.constants[name]
             else:
                 made = self._free(f"{name}/float")
-                self._convert(ops.Dequantise(), self._image(name, self.scales.of[name]), made)
+                self._convert(ops.Dequantise(), self._image(name, self._own(name)), made)
             self._float_tensor(name, made)
         return self.floats[name]
 
@@ -178,16 +225,16 @@ class _Assembly:
         self.tensors[name] = Tensor(name=name, shape=self.source.tensors[source].shape)
         self.floats[source] = name
 
-    def _parameter(self, name: str, quantisation: Quantisation, dtype: str, *, lowest: int | None = None) -> str:
-        """A constant as integers, once for each quantisation that it is needed in."""
-        known = self.images.get((name, quantisation))
+    def _parameter(self, name: str, form: _Form, *, most: Array | int | None = None) -> str:
+        """A constant as integers, once for each form that it is needed in."""
+        known = self.images.get((name, *form))
         if known is not None:
             return known
+        dtype, quantisation = form
         value = self.source.constants[name]
         made = name if name not in self.tensors else self._free(f"{name}/again")
-        self.tensors[made] = Tensor(name=made, shape=tuple(value.shape), dtype=dtype, quantisation=quantisation)  # type: ignore[arg-type]
-        self.constants[made] = to_integers(value, quantisation, dtype=dtype, lowest=lowest)
-        self.images[name, quantisation] = made
+        self._integer_tensor(name, made, form)
+        self.constants[made] = to_integers(value, quantisation, dtype=dtype, most=most)
         return made
 
     def _add_float(self, node: Node) -> None:
@@ -201,24 +248,29 @@ class _Assembly:
     def _add_integer(self, node: Node) -> None:
         rule = RULES[type(node.op)]
         if rule.weights is None:
-            inputs = tuple(self._image(name, self.scales.read_by(node, name)) for name in node.inputs)
+            inputs = tuple(self._image(name, self._read(node, name)) for name in node.inputs)
         else:
             inputs = self._layer_inputs(node, rule.weights)
         for name in node.outputs:
-            self._integer_tensor(name, name, self.scales.of[name])
+            self._integer_tensor(name, name, self._own(name))
         self.nodes.append(msgspec.structs.replace(node, inputs=inputs))
 
     def _layer_inputs(self, node: Node, position: int) -> tuple[str, str, str]:
-        """The inputs of a layer with weights: activations, int8 weights, int32 bias."""
-        x, weights = self.scales.of[node.inputs[0]], self.source.constants[node.inputs[position]]
+        """The inputs of a layer with weights: activations, int8 weights, int32 bias, or int64 beside int16."""
+        form, weights = self._read(node, node.inputs[0]), self.source.constants[node.inputs[position]]
+        dtype, x = form
         bias = node.inputs[2] if len(node.inputs) > 2 else ""
+        bits = self.precision.of_weights(node)
         quantisation = symmetric_weights(
             weights,
             self.source.constants[bias] if bias else None,
             axis=channel_axis(node, dense_by_channel=DENSE_BY_CHANNEL),
             input_scale=x.scale,
-            output_scale=self.scales.of[node.outputs[0]].scale,
+            output_scale=self._own(node.outputs[0])[1].scale,
+            bits=bits,
+            bias_limit=WIDE_BIAS_LIMIT if dtype == "int16" else BIAS_LIMIT,
         )
-        made = self._parameter(node.inputs[position], quantisation, "int8", lowest=-127)
-        offset = self._parameter(bias, bias_scales(x.scale, quantisation), "int32") if bias else ""
-        return self._image(node.inputs[0], x), made, offset
+        made = self._parameter(node.inputs[position], ("int8", quantisation), most=greatest(bits))
+        wide_bias: DType = "int64" if dtype == "int16" else "int32"
+        offset = self._parameter(bias, (wide_bias, bias_scales(x.scale, quantisation))) if bias else ""
+        return self._image(node.inputs[0], form), made, offset

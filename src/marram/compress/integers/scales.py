@@ -4,7 +4,8 @@ Operators that only move numbers have one quantisation for inputs and outputs, s
 a group's range is the union of its members'. The same part of the steps of an unrolled recurrent node is a group, too.
 Softmax, sigmoid and tanh outputs have the one that TFLite fixes, a graph input may have one given. A fixed tensor keeps it and
 the group takes it where it reaches far enough; otherwise the group has its own and reads the fixed tensor through a
-requantisation. Source: TensorFlow Lite 8-bit quantisation specification.
+requantisation. Nodes that work on int16 have a second, symmetric quantisation for every activation around them, in groups of
+their own. Source: TensorFlow Lite 8-bit quantisation specification.
 """
 
 from __future__ import annotations
@@ -12,21 +13,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import msgspec
+import numpy as np
 
 from marram.compress.integers.calibration import Range
-from marram.compress.integers.grid import affine, coarsened, float32, span, symmetric_weights
+from marram.compress.integers.grid import affine, coarsened, float32, span, symmetric, symmetric_weights
 from marram.compress.rewrites.recurrence import tied
 from marram.core import operators as ops
 from marram.core.errors import UserError
-from marram.core.graph import Graph, Node, Quantisation
+from marram.core.graph import Array, Graph, Node, Quantisation
 from marram.model.spec import RULES
 
 
+class Precision(msgspec.Struct, frozen=True, kw_only=True):
+    """Other precisions than 8 bits: the bits of weights by node, for each channel or all; the nodes that work on int16."""
+
+    weights: dict[str, Array] = {}
+    int16: frozenset[str] = frozenset()
+
+    def of_weights(self, node: Node) -> Array:
+        """The bits of a node's weights: 8, or an array for all channels or each."""
+        return self.weights.get(node.name, np.array(8))
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Quantisation by tensor, and for tensors that moving operators must read requantised, that quantisation."""
+    """Quantisation by tensor in int8, for tensors that moving operators must read requantised that one, and in int16."""
 
     of: dict[str, Quantisation]
     requantised: dict[str, Quantisation]
+    wide: dict[str, Quantisation] = {}
 
     def read_by(self, node: Node, name: str) -> Quantisation:
         """The quantisation in which a node reads a tensor."""
@@ -49,6 +63,7 @@ def plan(
     integer: frozenset[str],
     inputs: Mapping[str, Quantisation],
     dense_by_channel: bool,
+    precision: Precision,
 ) -> Plan:
     """The quantisation of every activation that an integer node touches, and of the graph's inputs and outputs.
 
@@ -58,6 +73,7 @@ def plan(
         integer: names of the nodes that become integer.
         inputs: quantisations that are given for graph inputs.
         dense_by_channel: whether Dense weights have a scale for each channel.
+        precision: of nodes that have others than 8 bits.
     """
     nodes = [node for node in graph.nodes if node.name in integer]
     fixed = {name: rounded(q) for name, q in inputs.items()}
@@ -75,10 +91,28 @@ def plan(
     for members in groups:
         _settle(members, fixed, reach, draft)
     for node in nodes:
-        needed = _finest(graph, node, draft, by_channel=dense_by_channel)
+        needed = _finest(graph, node, draft.of, precision.of_weights(node), by_channel=dense_by_channel)
         if node.outputs[0] not in fixed and draft.of[node.outputs[0]].scale < needed:
             _coarsen(next(members for members in groups if node.outputs[0] in members), needed, draft, set(fixed))
-    return draft
+    wide = _wide(graph, [node for node in nodes if node.name in precision.int16], reach, precision, by_channel=dense_by_channel)
+    return msgspec.structs.replace(draft, wide=wide)
+
+
+def _wide(
+    graph: Graph, nodes: list[Node], reach: Mapping[str, Range], precision: Precision, *, by_channel: bool
+) -> dict[str, Quantisation]:
+    """The int16 quantisation of every activation that the given nodes touch."""
+    found: dict[str, Quantisation] = {}
+    groups = _groups(dict.fromkeys(name for node in nodes for name in activations(node)), nodes)
+    for members in groups:
+        whole = _union([reach[name] for name in members])
+        found.update(dict.fromkeys(members, symmetric(whole.low, whole.high)))
+    for node in nodes:
+        needed = _finest(graph, node, found, precision.of_weights(node), by_channel=by_channel)
+        if found[node.outputs[0]].scale < needed:
+            for name in next(members for members in groups if node.outputs[0] in members):
+                found[name] = coarsened(found[name], needed)
+    return found
 
 
 def rounded(quantisation: Quantisation) -> Quantisation:
@@ -152,9 +186,9 @@ def _coarsen(members: tuple[str, ...], needed: float, draft: Plan, fixed: set[st
             draft.of[name] = coarsened(draft.of[name], needed)
 
 
-def _finest(graph: Graph, node: Node, draft: Plan, *, by_channel: bool) -> float:
+def _finest(graph: Graph, node: Node, of: Mapping[str, Quantisation], bits: Array, *, by_channel: bool) -> float:
     """The finest useful scale of a node's output."""
-    read = [draft.of[name].scale for name in activations(node)][: -len(node.outputs)]
+    read = [of[name].scale for name in activations(node)][: -len(node.outputs)]
     rule = RULES[type(node.op)]
     if rule.same_scale:
         return 0.0
@@ -163,7 +197,8 @@ def _finest(graph: Graph, node: Node, draft: Plan, *, by_channel: bool) -> float
             bias = graph.constants[node.inputs[2]] if len(node.inputs) > 2 and node.inputs[2] else None
             axis = channel_axis(node, dense_by_channel=by_channel)
             assert rule.weights is not None
-            weights = symmetric_weights(graph.constants[node.inputs[rule.weights]], bias, axis=axis, input_scale=read[0])
+            values = graph.constants[node.inputs[rule.weights]]
+            weights = symmetric_weights(values, bias, axis=axis, input_scale=read[0], bits=bits)
             return read[0] * max(weights.scales)
         case ops.MatMul() | ops.Mul():
             return read[0] * read[1]
