@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from marram._build.gathering import Gathered
@@ -9,6 +11,7 @@ from marram._build.order import Order
 from marram.compile.programs import Precision
 from marram.core.evidence import Verdict
 from marram.core.graph import Graph, OpaqueModel
+from marram.core.ledger import Trial
 from marram.core.program import Program
 from marram.core.recipe import Recipe
 from marram.measure import Measurement
@@ -17,7 +20,8 @@ from marram.measure import Measurement
 class Models(msgspec.Struct, frozen=True, kw_only=True):
     """What programs are made of: the float and the integer Graph, or a file that is carried as it came.
 
-    ``title`` tells the models of a search apart; it is empty where there is one.
+    ``title`` tells the models of a search apart; it is empty where there is one. The ledger needs ``base``, the float Graph
+    that ``recipe`` began with, and ``trials``, what was tried and not taken.
     """
 
     exact: Graph | None
@@ -25,6 +29,8 @@ class Models(msgspec.Struct, frozen=True, kw_only=True):
     opaque: OpaqueModel | None
     recipe: Recipe | None
     title: str = ""
+    base: Graph | None = None
+    trials: tuple[Trial, ...] = ()
 
     def of(self, precision: Precision) -> Graph | OpaqueModel | None:
         """The model of a precision, None if there is none."""
@@ -51,8 +57,12 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shipping(msgspec.Struct, frozen=True, kw_only=True):
-    """What all targets of a build share when their programs are made: the order, the data, the models."""
+    """What all targets of a build share when their programs are made: the order, the data, the models.
+
+    ``place`` is where a bundle goes that is not the target's own; None: ``dist/<target>.mrm``.
+    """
 
     order: Order
     gathered: Gathered
     models: Models
+    place: Path | None = None

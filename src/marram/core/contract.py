@@ -127,12 +127,16 @@ class TrainingSection(_Section, frozen=True, kw_only=True):
 
 
 class CompressSection(_Section, frozen=True, kw_only=True):
-    """``[compress]``: which decisions a build may try. The best on the validation part is kept."""
+    """``[compress]``: which decisions a build may try. The best on the validation part is kept.
+
+    ``recipe`` is a file with a Recipe, JSON or TOML: a build then takes exactly its decisions and tries no others.
+    """
 
     calibration: tuple[CalibrationMethod, ...] = ("min_max", "percentile", "mse", "entropy")
     equalise: bool = True
     correct_bias: bool = True
     keep_float: tuple[str, ...] = ()
+    recipe: Text | None = None
 
 
 class TargetSection(_Section, frozen=True, kw_only=True):
