@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -90,14 +90,26 @@ def applied(graph: Graph, recipe: Recipe, material: Material) -> Standing:
     return last
 
 
+def continued(standing: Standing, decisions: Sequence[Decision], material: Material) -> Standing:
+    """How the graphs stand after further decisions: as if they stood at the end of the recipe that led there."""
+    for last in _onwards(standing, tuple(decisions), material):
+        standing = last
+    return standing
+
+
 def stages(graph: Graph, recipe: Recipe, material: Material) -> Iterator[Standing]:
     """How the graphs stand before the first decision and after each."""
-    standing, seen, count = Standing(original=graph, exact=graph), _Seen(), len(recipe.decisions)
+    standing = Standing(original=graph, exact=graph)
     yield standing
-    for index, decision in enumerate(recipe.decisions):
+    yield from _onwards(standing, recipe.decisions, material)
+
+
+def _onwards(standing: Standing, decisions: tuple[Decision, ...], material: Material) -> Iterator[Standing]:
+    seen, count = _Seen(), len(decisions)
+    for index, decision in enumerate(decisions):
         material.progress(describe(decision), index / count)
         within = msgspec.structs.replace(material, progress=_part(material.progress, index, count))
-        standing = _decided(standing, recipe.decisions[: index + 1], within, seen)
+        standing = _decided(standing, decisions[: index + 1], within, seen)
         yield standing
     material.progress("done", 1.0)
 

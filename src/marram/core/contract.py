@@ -139,6 +139,31 @@ class CompressSection(_Section, frozen=True, kw_only=True):
     recipe: Text | None = None
 
 
+class SearchSection(_Section, frozen=True, kw_only=True):
+    """``[search]``: look for the cheapest model that keeps all promises, on each target, instead of taking the model as it is.
+
+    ``families`` are zoo models whose parts are searched, each at its largest, which ``options`` gives by family (the model's own
+    options where they are left out); empty means the contract's model. A supernet of each is trained for ``epochs``;
+    ``trials`` of its parts are estimated, in generations of ``population``; ``finalists`` for each target are trained on for
+    ``finish_epochs``, made integer, measured and judged. All counts, no clock: the same contract gives the same bytes.
+    """
+
+    families: tuple[Text, ...] = ()
+    options: dict[str, dict[str, int | float | str | bool]] = {}
+    epochs: Count = 60
+    learning_rate: Positive | None = None
+    trials: Count = 240
+    population: Annotated[int, Meta(ge=4)] = 24
+    finalists: Count = 5
+    finish_epochs: Count = 20
+    widths: tuple[Annotated[float, Meta(gt=0.0, le=1.0)], ...] = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+    skips: bool = True
+    kernels: bool = True
+    downsampling: tuple[tuple[Count, Count], ...] = ((1, 1),)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: Seed = 0
+
+
 class TargetSection(_Section, frozen=True, kw_only=True):
     """``[targets.NAME]``: one device and what the model may cost on it.
 
@@ -166,4 +191,5 @@ class Contract(_Section, frozen=True, kw_only=True):
     promises: PromiseSection = PromiseSection()
     training: TrainingSection = TrainingSection()
     compress: CompressSection = CompressSection()
+    search: SearchSection | None = None
     targets: dict[str, TargetSection]
