@@ -64,6 +64,10 @@ class TorchGraph(nn.Module):
         """The current value of every constant by its name in the Graph; those that are learnt are parameters."""
         return {name: getattr(self, attribute) for name, attribute in self._attributes.items()}
 
+    def attributes(self) -> dict[str, str]:
+        """By the name of each constant in the Graph the name of the parameter or buffer that holds it."""
+        return dict(self._attributes)
+
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The Graph's outputs for ``N`` samples stacked on the leading axis; a tuple if the Graph has several.
 
