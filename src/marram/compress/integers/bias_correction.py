@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from marram.compress.integers.calibration import Samples
-from marram.compress.integers.grid import bias_scales
+from marram.compress.integers.grid import WIDE_BIAS_LIMIT, bias_scales
 from marram.compress.integers.stepping import (
     Values,
     first_batches,
@@ -27,12 +27,12 @@ from marram.compress.integers.stepping import (
     to_inputs,
 )
 from marram.compress.rewrites.weights import LINEAR
-from marram.core.graph import Array, Graph, Node, Tensor, fresh_name, with_nodes
+from marram.core.graph import Array, DType, Graph, Node, Tensor, fresh_name, with_nodes
 from marram.model.counts import counts
 
 
 def correct_bias(float_graph: Graph, integer: Graph, samples: Samples, *, limit: int = 256) -> Graph:
-    """Shift the int32 biases of an integer Graph against the mean error of each layer.
+    """Shift the integer biases of an integer Graph against the mean error of each layer.
 
     Args:
         float_graph: the Graph that ``integer`` was quantised from, with its node names.
@@ -57,7 +57,7 @@ def correct_bias(float_graph: Graph, integer: Graph, samples: Samples, *, limit:
             step(float_graph, done, floats, forget_float)
             done += 1
         alone = isinstance(node.op, LINEAR) and uses[node.inputs[1]] == 1
-        if partner is not None and alone and integer.tensors[node.outputs[0]].dtype == "int8":
+        if partner is not None and alone and integer.tensors[node.outputs[0]].dtype in {"int8", "int16"}:
             error = _mean_error((float_graph, float_graph.nodes[partner], floats), (integer, node, integers))
             integer = _shifted(integer, node, -error)
         step(integer, index, integers, forget)
@@ -112,10 +112,11 @@ def _shifted(integer: Graph, node: Node, shift: Array) -> Graph:
     scales = bias_scales(source.scale, weights)
     name = node.inputs[2] if len(node.inputs) > 2 else ""
     before = integer.constants[name].astype(np.float64) if name else np.zeros(shift.size)
-    limits = np.iinfo(np.int32)
-    value = np.clip(np.round(before + shift / np.array(scales.scales)), limits.min, limits.max).astype(np.int32)
+    dtype: DType
+    dtype, limit = ("int64", WIDE_BIAS_LIMIT) if integer.tensors[node.inputs[0]].dtype == "int16" else ("int32", 2.0**31 - 1)
+    value = np.clip(np.round(before + shift / np.array(scales.scales)), -limit, limit).astype(dtype)
     made = fresh_name(integer.tensors, f"{node.name}/corrected_bias")
-    tensor = Tensor(name=made, shape=value.shape, dtype="int32", quantisation=scales)
+    tensor = Tensor(name=made, shape=value.shape, dtype=dtype, quantisation=scales)
     changed = msgspec.structs.replace(node, inputs=(*node.inputs[:2], made))
     nodes = [changed if other.name == node.name else other for other in integer.nodes]
     return with_nodes(integer, nodes, tensors={made: tensor}, constants={made: value})

@@ -11,7 +11,7 @@ import numpy as np
 
 from marram.core.graph import Array
 
-_FRACTIONS = np.geomspace(1.0, 0.1, 100)
+_FRACTIONS = np.geomspace(1.4, 0.1, 120)
 _REFITS = 3
 
 
@@ -37,11 +37,11 @@ def least_squares(weights: Array, *, axis: int | None, limit: Array) -> Array:
             better = (error < least) & (most < 127)
             best, least = np.where(better, scales, best), np.where(better, error, least)
             scales = _fitted(rows, scales, most)
-    return best
+    return np.asarray(best)
 
 
 def _whole(rows: Array, scales: Array, most: Array) -> Array:
-    safe = np.maximum(scales, np.finfo(np.float64).tiny)[:, None]
+    safe = np.maximum(scales, float(np.finfo(np.float64).tiny))[:, None]
     return np.asarray(np.clip(np.round(rows / safe), -most[:, None], most[:, None]))
 
 
