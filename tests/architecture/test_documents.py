@@ -25,7 +25,7 @@ SECTIONS = [
     contract.CompressSection,
     contract.TargetSection,
 ]
-ROOMS = "core|sense|data|model|compress|compile|measure|bundle|runtime|report|cli"
+ROOMS = "core|sense|data|model|compress|compile|measure|search|bundle|runtime|report|cli"
 NAMES = sorted(set(re.findall(rf"`((?:{ROOMS})\.[\w.]+)`", (DOCS / "house.md").read_text())))
 
 

@@ -9,14 +9,15 @@ import sys
 
 import pytest
 
-FRAMEWORKS = ("torch", "onnx", "onnxruntime", "ai_edge_litert", "matplotlib")
-HEAVY = (*FRAMEWORKS, "optuna", "sqlalchemy", "PIL", "typer", "rich", "jinja2")
+FRAMEWORKS = ("torch", "onnx", "onnxruntime", "ai_edge_litert", "matplotlib", "optuna", "ray")
+HEAVY = (*FRAMEWORKS, "sqlalchemy", "PIL", "typer", "rich", "jinja2")
 LATER = (
     "marram.data",
     "marram.model",
     "marram.compress",
     "marram.compile",
     "marram.measure",
+    "marram.search",
     "marram.report",
     "marram.cli.app",
 )

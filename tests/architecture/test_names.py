@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "marram"
-ROOMS_WITH_NAMES = ("sense", "data", "model", "compress", "compile", "measure", "bundle", "runtime", "report")
+ROOMS_WITH_NAMES = ("sense", "data", "model", "compress", "compile", "measure", "search", "bundle", "runtime", "report")
 
 # Names that later work and users rely on.
 PROMISED = {

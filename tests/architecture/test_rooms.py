@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "marram"
 
 # The rooms in the order in which a model walks; a room imports core and rooms before it.
-ROOMS = ("core", "sense", "data", "model", "compress", "compile", "measure", "bundle", "runtime", "report", "_build", "cli")
+ROOMS = ("core", "sense", "data", "model", "compress", "compile", "measure", "search", "bundle", "runtime", "report", "_build", "cli")
 LIGHT = ("core", "sense", "bundle", "runtime")
 
 # Outside packages that a room may import at all, and those that it may import at a module's top.
@@ -24,6 +24,7 @@ ANYWHERE = {
     "compress": {"msgspec", "numpy", "torch"},
     "compile": {"msgspec", "numpy", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer", "openvino"},
     "measure": {"msgspec", "numpy", "psutil", "serial"},
+    "search": {"msgspec", "numpy", "torch", "optuna", "ray"},
     "bundle": {"msgspec", "numpy", "cryptography", "zstandard"},
     "runtime": {"msgspec", "numpy", "onnxruntime", "ai_edge_litert", "openvino"},
     "report": {"msgspec", "numpy", "jinja2", "markupsafe", "matplotlib"},
