@@ -1,0 +1,1 @@
+"""Training inside compression: fine-tuning, distillation, other heads on known backbones."""
