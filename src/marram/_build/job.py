@@ -147,7 +147,14 @@ def is_integer(graph: Graph) -> bool:
 def _models(modelled: Modelled, shrunk: Shrunk | None) -> Models:
     graph = modelled.graph
     if shrunk is not None:
-        return Models(exact=shrunk.folded, integer=shrunk.integer, opaque=None, recipe=shrunk.recipe)
+        return Models(
+            exact=shrunk.folded,
+            integer=shrunk.integer,
+            opaque=None,
+            recipe=shrunk.recipe,
+            base=graph,
+            trials=shrunk.ledger_trials(),
+        )
     if graph is not None and is_integer(graph):
         return Models(exact=None, integer=graph, opaque=None, recipe=None)
     return Models(exact=graph, integer=None, opaque=modelled.opaque, recipe=None)
@@ -229,7 +236,8 @@ def _contract(project: Project) -> tuple[str, Contract]:
 def _fingerprint(project: Project, contract: Contract) -> str:
     """What the project looks like from outside; the code's own files count, so that a change of marram builds anew."""
     code = fingerprint(Path(marram.__file__).parent, (), code=marram.__version__)
-    named = (contract.data.source, contract.model.source, *(target.device for target in contract.targets.values()))
+    devices = (target.device for target in contract.targets.values())
+    named = (contract.data.source, contract.model.source, *filter(None, (contract.compress.recipe,)), *devices)
     outside = tuple(path for path in (project.folder / name for name in named) if path.exists())
     return fingerprint(project.folder, outside, code=code)
 

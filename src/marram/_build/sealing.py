@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 import marram
+from marram._build.accounting import account
 from marram._build.gathering import Gathered
+from marram._build.pricing import priced
 from marram._build.project import Project
 from marram._build.running import runner_here
 from marram._build.shipment import Models, Shipping, Tried
@@ -17,6 +19,7 @@ from marram.core.codec import digest
 from marram.core.durable import write_atomically
 from marram.core.evidence import Evidence, Parity
 from marram.core.graph import Array, Graph
+from marram.core.ledger import Ledger
 from marram.core.manifest import Golden
 from marram.core.program import Program
 from marram.measure import compare, fastest, session_outputs
@@ -51,15 +54,16 @@ def sealed(shipping: Shipping, name: str, tried: tuple[Tried, ...]) -> TargetRes
         labels=gathered.labels,
         preprocess=gathered.preprocess,
         recipe=models.recipe if program.precision == "int8" else None,
+        ledger=_ledger(shipping, name, models) if program.precision == "int8" else None,
         data_digest=gathered.digest,
         golden_tolerance=tolerance,
     )
-    path = order.project.dist / f"{name}.mrm"
+    path = shipping.place or order.project.dist / f"{name}.mrm"
     write_atomically(path, data)
     return TargetResult(
         name=name,
         device=order.contract.targets[name].device,
-        bundle=str(path.relative_to(order.project.folder)),
+        bundle=str(path.relative_to(order.project.folder) if path.is_relative_to(order.project.folder) else path),
         bundle_digest=digest(data),
         bundle_bytes=len(data),
         runtime=program.runtime,
@@ -68,6 +72,14 @@ def sealed(shipping: Shipping, name: str, tried: tuple[Tried, ...]) -> TargetRes
         verdicts=chosen.verdicts,
         attempts=tuple(_attempt(one, chosen=one is chosen) for one in tried),
     )
+
+
+def _ledger(shipping: Shipping, name: str, models: Models) -> Ledger | None:
+    """What each decision gained and cost; None where nothing was decided here, as with a file that holds integers."""
+    if models.recipe is None or models.base is None:
+        return None
+    order, gathered = shipping.order, shipping.gathered
+    return account(order, models.base, models.recipe, gathered, trials=models.trials, priced=priced(order, name))
 
 
 def _golden(gathered: Gathered, models: Models, program: Program, evidence: Evidence) -> tuple[Golden, float]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from marram._build.accounting import validation_samples
 from marram._build.gathering import Gathered
 from marram._build.order import Order
-from marram.compress import LayerDamage, Material, apply, best, candidates, closeness, damage, fold, unroll
+from marram._build.replaying import Priced, material_digest, material_of, standings
+from marram.compress import LayerDamage, apply, best, candidates, closeness, damage, fold, unroll
 from marram.core.codec import digest
 from marram.core.contract import CompressSection
-from marram.core.graph import Array, Graph
+from marram.core.errors import UserError
+from marram.core.graph import Graph
+from marram.core.ledger import Trial
 from marram.core.recipe import CorrectBias, Equalise, Quantise, Recipe
+from marram.core.recipe_file import read
 from marram.report.record import RecipeTrial
-from marram.sense import apply as preprocess_samples
-from marram.sense import input_quantisation
-
-_VALIDATION_SAMPLES = 512
 
 
 class Shrunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,36 +29,82 @@ class Shrunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     trials: tuple[RecipeTrial, ...]
     damage: tuple[LayerDamage, ...]
 
+    def ledger_trials(self) -> tuple[Trial, ...]:
+        """The trials as a ledger has them: why each was not taken."""
+        best_db = max((trial.closeness_db for trial in self.trials), default=0.0)
+        return tuple(
+            Trial(
+                recipe=trial.recipe,
+                figures={"closeness_db": trial.closeness_db},
+                reason="" if trial.recipe == self.recipe else _reason(best_db - trial.closeness_db),
+            )
+            for trial in self.trials
+        )
+
+
+def _reason(behind_db: float) -> str:
+    return f"outputs {behind_db:.2f} dB less close to the float model's" if behind_db > 0 else "as close, with more decisions"
+
 
 def shrink(order: Order, graph: Graph, gathered: Gathered) -> Shrunk:
-    """Quantise a float Graph by the best of the recipes that the contract allows.
+    """Quantise a float Graph by the recipe that the contract names, or by the best of those that it allows.
 
     The choice looks at validation and calibration samples only. It goes by how close the outputs stay to the float model's:
     the accuracies of recipes on a few hundred samples differ by less than their own noise.
     """
-    section, progress = order.contract.compress, order.progress
+    section = order.contract.compress
+    if section.recipe is not None:
+        return shrink_by(order, graph, gathered, given_recipe(order))
     inputs = (digest(graph), section, gathered.preprocess, digest(gathered.calibration), gathered.validation.digest)
 
     def make() -> Shrunk:
-        samples, targets = _validation(gathered)
-        material = Material(
-            calibration=gathered.calibration,
-            input_quantisation=input_quantisation(gathered.preprocess),
-            progress=lambda what, part: progress(f"compression: {what}", 0.8 * part),
-        )
-        choice = best(
-            graph,
-            allowed(section),
-            material,
-            closeness(fold(graph), np.concatenate([samples, gathered.calibration])),
-        )
-        progress("compression: damage by layer", 0.8)
-        exact = _before_rounding(graph, choice.recipe, gathered)
+        samples, targets = validation_samples(gathered)
+        material = material_of(order, gathered)
+        quiet = msgspec.structs.replace(material, progress=lambda what, part: material.progress(what, 0.8 * part))
+        choice = best(graph, allowed(section), quiet, closeness(fold(graph), np.concatenate([samples, gathered.calibration])))
+        order.progress("compression: damage by layer", 0.8)
+        exact = _before_rounding(graph, choice.recipe, order, gathered)
         lost = damage(exact, choice.graph, samples, targets if gathered.labels else None)
         trials = tuple(RecipeTrial(recipe=tried.recipe, closeness_db=tried.score) for tried in choice.tried)
         return Shrunk(folded=fold(graph), integer=choice.graph, recipe=choice.recipe, trials=trials, damage=lost)
 
     return order.cache.stage("compression", 2, inputs, Shrunk, make)
+
+
+def given_recipe(order: Order) -> Recipe:
+    """The recipe that the contract names.
+
+    Raises:
+        UserError: there is no such file, or it holds no recipe.
+    """
+    name = order.contract.compress.recipe
+    assert name is not None
+    return read(order.project.folder / name)
+
+
+def shrink_by(order: Order, graph: Graph, gathered: Gathered, recipe: Recipe, *, priced: Priced | None = None) -> Shrunk:
+    """Exactly the decisions of a recipe, none of them tried against another.
+
+    Raises:
+        UserError: a decision cannot be applied where it stands, or none of them makes integers.
+    """
+    if not any(isinstance(decision, Quantise) for decision in recipe.decisions):
+        raise UserError(
+            "none of the recipe's decisions makes integers",
+            where="recipe",
+            hint='Add a quantise, or set precision = "float32" in every [targets.NAME] and leave the recipe out.',
+        )
+    standing = standings(order, graph, recipe, gathered, priced=priced)[-1]
+    integer = standing.integer
+    assert integer is not None
+    inputs = (digest(standing.exact), digest(integer), material_digest(gathered))
+
+    def make() -> Shrunk:
+        samples, targets = validation_samples(gathered)
+        lost = damage(standing.exact, integer, samples, targets if gathered.labels else None)
+        return Shrunk(folded=fold(graph), integer=integer, recipe=recipe, trials=(), damage=lost)
+
+    return order.cache.stage("damage by layer", 1, (digest(graph), recipe, inputs), Shrunk, make)
 
 
 def allowed(section: CompressSection) -> tuple[Recipe, ...]:
@@ -81,15 +128,7 @@ def _keeping_float(recipe: Recipe, nodes: tuple[str, ...]) -> Recipe:
     return Recipe(decisions=tuple(changed))
 
 
-def _before_rounding(graph: Graph, recipe: Recipe, gathered: Gathered) -> Graph:
+def _before_rounding(graph: Graph, recipe: Recipe, order: Order, gathered: Gathered) -> Graph:
     """The float Graph that the recipe's quantisation starts from."""
-    kept = tuple(decision for decision in recipe.decisions if not isinstance(decision, Quantise | CorrectBias))
-    return unroll(apply(graph, Recipe(decisions=kept), Material(calibration=gathered.calibration)))
-
-
-def _validation(gathered: Gathered) -> tuple[Array, Array]:
-    """Preprocessed validation samples spread over the part, and their targets."""
-    count = min(_VALIDATION_SAMPLES, len(gathered.validation))
-    places = np.linspace(0, len(gathered.validation) - 1, count).astype(np.int64)
-    ((samples, targets),) = gathered.validation.subset(places).batches(count)
-    return preprocess_samples(gathered.preprocess, samples), targets
+    before = tuple(decision for decision in recipe.decisions if not isinstance(decision, Quantise | CorrectBias))
+    return unroll(apply(graph, Recipe(decisions=before), material_of(order, gathered)))

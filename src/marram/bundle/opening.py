@@ -14,19 +14,20 @@ import msgspec
 
 from marram.bundle.container import unpack
 from marram.bundle.keys import PublicKey, checked_trust
-from marram.bundle.sealing import golden_fits, labels_fit
+from marram.bundle.sealing import golden_fits, labels_fit, ledger_fits
 from marram.bundle.signatures import read, trusted_signers
 from marram.bundle.versions import version_order
 from marram.core.codec import decode, digest
 from marram.core.errors import IntegrityError, UserError
 from marram.core.evidence import Evidence
+from marram.core.ledger import Ledger
 from marram.core.manifest import FORMAT_VERSION, Bundle, Golden, Manifest, ProgramHead
 from marram.core.program import Program
 from marram.core.recipe import Recipe
 
 SIZE_LIMIT_BYTES = 1 << 30
 _REQUIRED = frozenset({"contract.toml", "evidence.msgpack", "golden.msgpack", "licence.txt"})
-_OPTIONAL = frozenset({"recipe.msgpack"})
+_OPTIONAL = frozenset({"recipe.msgpack", "ledger.msgpack"})
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +41,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     recipe: Recipe | None
     contract: str
     licence: str
+    ledger: Ledger | None = None
 
 
 def open(  # noqa: A001  # the public name is marram.bundle.open, as in tarfile.open
@@ -96,6 +98,7 @@ def inspect(source: str | Path | bytes, *, size_limit_bytes: int = SIZE_LIMIT_BY
         recipe=bundle.recipe,
         contract=bundle.contract,
         licence=bundle.licence,
+        ledger=bundle.ledger,
     )
 
 
@@ -161,6 +164,7 @@ def _bundle(manifest: Manifest, members: dict[str, bytes], name: str, signers: t
         golden=decode(members["golden.msgpack"], Golden),
         evidence=decode(members["evidence.msgpack"], Evidence),
         recipe=decode(members["recipe.msgpack"], Recipe) if "recipe.msgpack" in members else None,
+        ledger=decode(members["ledger.msgpack"], Ledger) if "ledger.msgpack" in members else None,
         contract=_text(members, "contract.toml"),
         licence=_text(members, "licence.txt"),
     )
@@ -188,6 +192,8 @@ def _check_together(bundle: Bundle) -> None:
         raise IntegrityError("the lineage is not that of its members", where="manifest.json")
     if lineage.recipe != (None if bundle.recipe is None else digest(bundle.recipe)):
         raise IntegrityError("the recipe is not the one of the lineage", where="recipe.msgpack")
+    if not ledger_fits(bundle.ledger, bundle.recipe):
+        raise IntegrityError("the ledger is that of another recipe", where="ledger.msgpack")
     if bundle.evidence.program_digest != digest(bundle.program):
         raise IntegrityError("the evidence is that of another program", where="evidence.msgpack")
     if not golden_fits(bundle.golden, bundle.program):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from marram.bundle.versions import version_order
 from marram.core.codec import digest, encode, to_json
 from marram.core.errors import UserError
 from marram.core.evidence import Evidence
+from marram.core.ledger import Ledger
 from marram.core.manifest import FORMAT_VERSION, Golden, Lineage, Manifest, Member, ProgramHead
 from marram.core.ports import Signer
 from marram.core.program import Program
@@ -33,6 +34,7 @@ def seal(
     labels: Sequence[str] = (),
     preprocess: object = None,
     recipe: Recipe | None = None,
+    ledger: Ledger | None = None,
     data_digest: str | None = None,
     golden_tolerance: float = 0.0,
 ) -> bytes:
@@ -54,6 +56,7 @@ def seal(
         labels: class names in the order of the outputs; empty when there are no classes.
         preprocess: the preprocessing, a value that msgspec turns into plain data; None when inputs are taken as they are.
         recipe: the compression decisions, if there were any.
+        ledger: what each of these decisions gained and cost, if that was measured.
         data_digest: content hash of the training data.
         golden_tolerance: largest healthy difference from the golden outputs, in the output's own unit.
 
@@ -64,8 +67,11 @@ def seal(
     if not 0.0 <= golden_tolerance < float("inf"):
         raise UserError(f"a golden tolerance of {golden_tolerance} cannot be held")
     _check(program, golden, evidence, signers, labels)
+    if not ledger_fits(ledger, recipe):
+        raise UserError("the ledger is that of another recipe")
     blob_name = f"program.{program.format}"
-    members = _members(golden, evidence, contract, licence, recipe) | {blob_name: program.blob}
+    decisions = {"recipe.msgpack": recipe, "ledger.msgpack": ledger}
+    members = _members(golden, evidence, contract, licence, decisions) | {blob_name: program.blob}
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=name,
@@ -129,7 +135,14 @@ def _check(program: Program, golden: Golden, evidence: Evidence, signers: Sequen
         raise UserError(f"there are {len(labels)} labels for outputs of shape {program.outputs[0].shape}")
 
 
-def _members(golden: Golden, evidence: Evidence, contract: str, licence: str, recipe: Recipe | None) -> dict[str, bytes]:
+def ledger_fits(ledger: Ledger | None, recipe: Recipe | None) -> bool:
+    """Whether the ledger has the recipe's decisions, or there is no ledger."""
+    return ledger is None or ledger.recipe == recipe
+
+
+def _members(
+    golden: Golden, evidence: Evidence, contract: str, licence: str, decisions: Mapping[str, Recipe | Ledger | None]
+) -> dict[str, bytes]:
     """The members that are neither the blob nor the manifest nor its signatures."""
     lasting = msgspec.structs.replace(evidence, figures=tuple(figure for figure in evidence.figures if figure.deterministic))
     members = {
@@ -138,7 +151,7 @@ def _members(golden: Golden, evidence: Evidence, contract: str, licence: str, re
         "golden.msgpack": encode(golden),
         "licence.txt": licence.encode(),
     }
-    return members if recipe is None else members | {"recipe.msgpack": encode(recipe)}
+    return members | {name: encode(value) for name, value in decisions.items() if value is not None}
 
 
 def _plain(preprocess: object) -> dict[str, Any] | None:

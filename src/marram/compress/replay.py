@@ -324,5 +324,6 @@ def _ratios(real: Array, given: Array) -> Array:
         signal, noise = (values - values.mean(axis=-1, keepdims=True) for values in (signal, noise))
     powers = [(values.reshape(len(real), -1) ** 2).sum(axis=1) for values in (signal, noise)]
     tiny = np.finfo(np.float64).tiny
-    ratios = 10 * np.log10((powers[0] + tiny) / (powers[1] + tiny))
+    with np.errstate(over="ignore"):  # equal outputs: their ratio is clipped
+        ratios = 10 * np.log10((powers[0] + tiny) / (powers[1] + tiny))
     return np.asarray(np.clip(ratios, -_CLOSEST_DB, _CLOSEST_DB))

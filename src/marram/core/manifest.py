@@ -8,6 +8,7 @@ import msgspec
 
 from marram.core.evidence import Evidence
 from marram.core.graph import Array, Tensor
+from marram.core.ledger import Ledger
 from marram.core.program import Format, Program
 from marram.core.recipe import Recipe
 from marram.core.target import Runtime
@@ -92,3 +93,4 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     recipe: Recipe | None
     contract: str
     licence: str
+    ledger: Ledger | None = None
