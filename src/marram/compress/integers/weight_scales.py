@@ -7,6 +7,8 @@ Networks, 2016 (the scale that is best for given integers).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from marram.core.graph import Array
@@ -27,7 +29,15 @@ def least_squares(weights: Array, *, axis: int | None, limit: Array) -> Array:
         limit: the greatest magnitude of an integer: one number, or one for each channel. Channels of 127 keep their peaks.
     """
     rows = weights.reshape(1, -1) if axis is None else np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1)
-    rows, most = rows.astype(np.float64), np.broadcast_to(limit, len(rows)).astype(np.float64)
+    most = np.broadcast_to(limit, len(rows)).astype(np.float64)
+    return _searched(np.ascontiguousarray(rows, np.float64).tobytes(), most.tobytes()).copy()
+
+
+@lru_cache(maxsize=32)  # a search over precisions asks for the same layer many times
+def _searched(values: bytes, limits: bytes) -> Array:
+    """As ``least_squares``, of float64 (channels, weights of one) and (channels,)."""
+    most = np.frombuffer(limits)
+    rows = np.frombuffer(values).reshape(len(most), -1)
     peaks = np.abs(rows).max(axis=1) / most
     best, least = peaks.copy(), _error(rows, peaks, most)
     for fraction in _FRACTIONS:
