@@ -34,8 +34,9 @@ class Shifted(msgspec.Struct, frozen=True, kw_only=True):
         return float(self.weights.sum() + value)
 
 
-def where(_: int) -> tuple[int, str | None, str | None]:
-    return os.getpid(), os.environ.get("OMP_NUM_THREADS"), os.environ.get("PYTHONHASHSEED")
+def where(_: int) -> tuple[int, str | None]:
+    """The process, and how many threads libraries of linear algebra may use there."""
+    return os.getpid(), os.environ.get("OMP_NUM_THREADS")
 
 
 def refuse(value: int) -> int:

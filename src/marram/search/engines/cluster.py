@@ -20,7 +20,6 @@ from marram.core.errors import MissingExtra, UserError
 from marram.core.ports import Progress
 from marram.search.engines.attempts import TRIES, Attempt, answered, from_bytes, packed, result, to_bytes
 from marram.search.engines.engine import Arrived, Engine, Failed, ignored, silent
-from marram.search.engines.pool import THREAD_SETTINGS
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -113,7 +112,7 @@ class _Cluster:
 
 
 def ray(address: str = "local", *, workers: int | None = None) -> Engine:
-    """Runs items as tasks of Ray, each on one core with one thread.
+    """Runs items as tasks of Ray, each on one core and therefore, by Ray's own rule, with OMP_NUM_THREADS=1.
 
     A process that is connected to Ray already keeps that connection, and the engine uses it and leaves it open.
 
@@ -127,6 +126,9 @@ def ray(address: str = "local", *, workers: int | None = None) -> Engine:
         MissingExtra: Ray is not installed.
         UserError: no cluster answers at the address.
     """
+    os.environ.setdefault(
+        "RAY_DEDUP_LOGS_SKIP_REGEX", ".*"
+    )  # read at Ray's import: or it tells of lost workers on standard output
     try:
         import ray as library
     except ImportError as error:
@@ -135,11 +137,10 @@ def ray(address: str = "local", *, workers: int | None = None) -> Engine:
         return _Cluster(owned=False)
     if address != "local":
         _check_reachable(address)
-    environment: dict[str, Any] = {"env_vars": {**THREAD_SETTINGS, "PYTHONHASHSEED": "0"}}
     cores: dict[str, Any] = {"num_cpus": workers} if address == "local" else {}
     with _handlers_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        library.init(address=address, runtime_env=environment, **cores, **_QUIET)
+        library.init(address=address, **cores, **_QUIET)
     return _Cluster(owned=True)
 
 

@@ -48,7 +48,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
-            env={**os.environ, **THREAD_SETTINGS, "PYTHONHASHSEED": "0"},
+            env={**os.environ, **THREAD_SETTINGS},
             start_new_session=True,  # Ctrl-C reaches the caller alone, and a group of its own can be ended whole
         )
         self._function: bytes | None = None
