@@ -75,6 +75,15 @@ class Cache:
         # or a build that was interrupted would not end in the same bytes
         return decode(data, kind)
 
+    def known(self, inputs: object, kind: type[T]) -> T | None:
+        """A value that ``keep`` kept for these inputs, None if there is none; no stage is recorded."""
+        found = self._read(digest(inputs))
+        return None if found is None else decode(found, kind)
+
+    def keep(self, inputs: object, value: object) -> None:
+        """Keep one of many small results, such as a trial's, for the same inputs to come."""
+        self._write(digest(inputs), encode(value))
+
     def _path(self, key: str) -> Path:
         name = key.removeprefix("sha256:")
         return self._folder / name[:2] / name[2:]
