@@ -1,7 +1,8 @@
 """marram: machine learning at the edge, with a contract.
 
 The verbs of the command line are functions of the same names here: ``build``, ``init``, ``verify``, ``run``, ``bench``,
-``doctor``. Names are handed on lazily, so that a light room stays light: ``import marram`` imports nothing heavy.
+``doctor``, ``explain`` (``--revert`` is ``revert``), ``diff``. Names are handed on lazily, so that a light room stays light:
+``import marram`` imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marram._build.benchmarking import bench
+    from marram._build.comparing import diff
     from marram._build.diagnosis import doctor
+    from marram._build.explaining import explain
     from marram._build.job import build
+    from marram._build.reverting import revert
     from marram._build.serving import run
     from marram._build.templates import init
     from marram._build.verification import verify
     from marram.report.record import BuildResult
 
-__all__ = ["BuildResult", "bench", "build", "doctor", "init", "run", "verify"]
+__all__ = ["BuildResult", "bench", "build", "diff", "doctor", "explain", "init", "revert", "run", "verify"]
 
 __version__ = "0.1.0"
 
@@ -26,8 +30,11 @@ _PLACES = {
     "BuildResult": "marram.report.record",
     "bench": "marram._build.benchmarking",
     "build": "marram._build.job",
+    "diff": "marram._build.comparing",
     "doctor": "marram._build.diagnosis",
+    "explain": "marram._build.explaining",
     "init": "marram._build.templates",
+    "revert": "marram._build.reverting",
     "run": "marram._build.serving",
     "verify": "marram._build.verification",
 }

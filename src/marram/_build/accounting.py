@@ -9,18 +9,16 @@ import numpy as np
 from marram._build.gathering import Gathered
 from marram._build.order import Order
 from marram._build.replaying import Priced, material_digest, standings
-from marram.compress import closeness
+from marram.compress import closeness, fold
 from marram.compress.integers.layer_damage import accuracy
 from marram.compress.integers.stepping import first_batches
-from marram.compress.integers.widths import PACKABLE
+from marram.compress.integers.weight_bytes import weight_bytes
 from marram.compress.material import Standing
 from marram.core.codec import digest
-from marram.core.errors import UserError
 from marram.core.graph import Array, Graph
 from marram.core.ledger import Entry, Figures, Ledger, Trial
 from marram.core.recipe import Recipe
 from marram.model.counts import counts
-from marram.model.spec import RULES
 from marram.sense import apply as preprocess_samples
 
 VALIDATION_SAMPLES = 512
@@ -38,8 +36,8 @@ def account(
 ) -> Ledger:
     """What each decision of a recipe gained and cost.
 
-    Accuracy and closeness are of the reference on validation samples: those of the float Graph before the quantisation, of the
-    integer one after it. Prices are the target's; the test part is never looked at.
+    Accuracy (on validation samples) and closeness (on those and calibration samples) are of the reference: of the float Graph
+    before the quantisation, of the integer one after it. Prices are the target's; the test part is never looked at.
 
     Args:
         order: the build.
@@ -71,24 +69,12 @@ def account(
 
 def keep(order: Order, graph: Graph) -> None:
     """Keep a Graph that decisions begin with, so that ``kept`` finds it by its digest."""
-    order.cache.stage("base model", 1, digest(graph), Graph, lambda: graph)
+    order.cache.keep(("base model", digest(graph)), graph)
 
 
-def kept(order: Order, name: str) -> Graph:
-    """The Graph of a digest that a build of this project kept.
-
-    Raises:
-        UserError: there is none.
-    """
-
-    def missing() -> Graph:
-        raise UserError(
-            f"the model that the decisions began with ({name[:19]}...) is not in this project's cache any more",
-            where=str(order.project.cache),
-            hint="Run marram build, and explain the bundle that it makes.",
-        )
-
-    return order.cache.stage("base model", 1, name, Graph, missing)
+def kept(order: Order, name: str) -> Graph | None:
+    """The Graph of a digest that a build of this project kept, None if there is none."""
+    return order.cache.known(("base model", name), Graph)
 
 
 def validation_samples(gathered: Gathered) -> tuple[Array, Array]:
@@ -99,42 +85,28 @@ def validation_samples(gathered: Gathered) -> tuple[Array, Array]:
     return preprocess_samples(gathered.preprocess, samples), targets
 
 
-def weight_bytes(graph: Graph) -> int:
-    """Bytes of all constants, weights that fit 4 or 2 bits packed where kernels read them so."""
-    fewer = {}
-    for node in graph.nodes:
-        index = RULES[type(node.op)].weights
-        if isinstance(node.op, PACKABLE) and index is not None and graph.tensors[node.inputs[index]].dtype == "int8":
-            fewer[node.inputs[index]] = _bits(graph.constants[node.inputs[index]])
-    return sum(
-        -(-tensor.size * fewer[name] // 8) if name in fewer else tensor.size_bytes
-        for name, tensor in graph.tensors.items()
-        if name in graph.constants
-    )
-
-
-def _bits(weights: Array) -> int:
-    low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
-    return next((bits for bits in (2, 4) if -(1 << (bits - 1)) <= low and high < 1 << (bits - 1)), 8)
+def closeness_of(graph: Graph, samples: Array, gathered: Gathered) -> Callable[[Graph], float]:
+    """How close another Graph's outputs stay to those of a float Graph, in decibels, on validation and calibration samples."""
+    return closeness(fold(graph), np.concatenate([samples, gathered.calibration]))
 
 
 def _figures(graph: Graph, gathered: Gathered, priced: Priced | None) -> Callable[[Standing], Figures]:
     """How a standing is measured; all of one ledger share the samples and the float model's outputs."""
     samples, targets = validation_samples(gathered)
-    close = closeness(graph, samples)
+    close = closeness_of(graph, samples, gathered)
     labelled = samples[targets >= 0], targets[targets >= 0]
 
     def measure(standing: Standing) -> Figures:
         now = standing.exact if standing.integer is None else standing.integer
         prices = {} if priced is None else priced.cost(now)
-        counted: Figures = {
+        found: Figures = {
             "closeness_db": close(now),
             "macs": float(counts(now).macs),
             "weight_bytes": float(weight_bytes(now)),
         }
         if len(labelled[0]) and gathered.labels:
             inputs = first_batches(now, labelled[0], limit=VALIDATION_SAMPLES)
-            counted["accuracy_validation"] = accuracy(now, inputs, labelled[1])
-        return counted | {name: float(prices[name]) if name in prices else None for name in _PRICES if priced is not None}
+            found["accuracy_validation"] = accuracy(now, inputs, labelled[1])
+        return found | {name: float(prices[name]) if name in prices else None for name in _PRICES if priced is not None}
 
     return measure

@@ -108,7 +108,7 @@ def _run(order: Order) -> BuildResult:
     modelled = obtain(order, gathered)
     shrunk = _shrunk(order, modelled, gathered)
     shipping = Shipping(order=order, gathered=gathered, models=_models(modelled, shrunk))
-    baseline = _baseline(shipping)
+    baseline = baseline_of(shipping)
     targets = tuple(ship(shipping, name, baseline) for name in order.contract.targets)
     contract = order.contract
     return BuildResult(
@@ -160,7 +160,7 @@ def _models(modelled: Modelled, shrunk: Shrunk | None) -> Models:
     return Models(exact=graph, integer=None, opaque=modelled.opaque, recipe=None)
 
 
-def _baseline(shipping: Shipping) -> Measurement | None:
+def baseline_of(shipping: Shipping) -> Measurement | None:
     """The float model's answers to the test part, which drops and flips are counted from; None for an integer file."""
     if shipping.models.of("float32") is None:
         return None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import msgspec
-import numpy as np
 
-from marram._build.accounting import validation_samples
+from marram._build.accounting import closeness_of, validation_samples
 from marram._build.gathering import Gathered
 from marram._build.order import Order
 from marram._build.replaying import Priced, material_digest, material_of, standings
-from marram.compress import LayerDamage, apply, best, candidates, closeness, damage, fold, unroll
+from marram.compress import LayerDamage, apply, best, candidates, damage, fold, unroll
 from marram.core.codec import digest
 from marram.core.contract import CompressSection
 from marram.core.errors import UserError
@@ -61,7 +60,7 @@ def shrink(order: Order, graph: Graph, gathered: Gathered) -> Shrunk:
         samples, targets = validation_samples(gathered)
         material = material_of(order, gathered)
         quiet = msgspec.structs.replace(material, progress=lambda what, part: material.progress(what, 0.8 * part))
-        choice = best(graph, allowed(section), quiet, closeness(fold(graph), np.concatenate([samples, gathered.calibration])))
+        choice = best(graph, allowed(section), quiet, closeness_of(graph, samples, gathered))
         order.progress("compression: damage by layer", 0.8)
         exact = _before_rounding(graph, choice.recipe, order, gathered)
         lost = damage(exact, choice.graph, samples, targets if gathered.labels else None)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from marram._build.bundle_targets import target_of
 from marram._build.cache import Cache
 from marram._build.gathering import gather
 from marram._build.order import Order
@@ -17,9 +18,7 @@ from marram._build.trusting import project_of, trusted_keys
 from marram.bundle import open as open_bundle
 from marram.compile import device, devices
 from marram.compile.c.archive import generated_of
-from marram.core.contract import Contract, TargetSection
 from marram.core.contract_file import parse
-from marram.core.errors import IntegrityError
 from marram.core.evidence import Figure, Verdict
 from marram.core.manifest import Bundle
 from marram.core.ports import Progress, Runner
@@ -91,7 +90,7 @@ def verify(bundle: str | Path, *, trust: Sequence[str | Path] = (), progress: Pr
     with Engine(opened, runner=runner_here(opened.program)):
         checks.append(Check(name="golden vectors", result=_golden(opened, runner_here(opened.program))))
     contract = parse(opened.contract, where=f"contract in {path}")
-    section = _section(contract, opened, path.stem)
+    section = contract.targets[target_of(contract, opened, path)]
     fresh: tuple[Figure, ...] = ()
     if opened.program.format == "c":
         fresh += _on_core(opened, checks, progress)
@@ -137,16 +136,6 @@ def _golden(bundle: Bundle, runner: Runner) -> str:
         f"{row.vectors} vectors, {row.differing} of {row.elements} outputs differ from the reference, "
         f"by at most {row.largest:g}; sealed tolerance {bundle.manifest.golden_tolerance:g}"
     )
-
-
-def _section(contract: Contract, bundle: Bundle, stem: str) -> TargetSection:
-    """The target that the bundle was sealed for: by the file's name, else the first of its device."""
-    if stem in contract.targets:
-        return contract.targets[stem]
-    fitting = [section for section in contract.targets.values() if section.device == bundle.program.target]
-    if not fitting:
-        raise IntegrityError("the sealed contract has no target for this device", where=bundle.program.target)
-    return fitting[0]
 
 
 def _is_here(bundle: Bundle) -> bool:

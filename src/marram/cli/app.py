@@ -15,6 +15,8 @@ import typer
 from rich.markup import escape
 
 import marram
+from marram.cli import decisions
+from marram.cli.options import AsJson
 from marram.cli.output import failures, print_json, progress, screen
 from marram.cli.screens import show_bench, show_build, show_compiled, show_core_bench
 from marram.cli.tables import plain_table, verdict_table
@@ -30,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+decisions.register(app)
 
 
 def _print_version(*, wanted: bool) -> None:
@@ -60,7 +63,6 @@ FlashCost = Annotated[
     float | None,
     typer.Option(min=0.0, help="With --memory: cycles that a byte of flash waits; constants are copied where they wait less."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Place = Annotated[Path, typer.Argument(help="A project folder or its marram.toml.")]
 
 
