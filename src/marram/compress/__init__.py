@@ -14,12 +14,21 @@ from marram.compress.rewrites.factorisation import factorised, rank_for
 from marram.compress.rewrites.folding import fold
 from marram.compress.rewrites.recurrence import unroll
 from marram.compress.rewrites.separation import separated
+from marram.compress.structure.cutting import narrowed, slices
+from marram.compress.structure.downsampling import downsampled
+from marram.compress.structure.groups import Group, groups
+from marram.compress.structure.importance import importance
+from marram.compress.structure.kernels import croppable, cropped, kernel_slices
+from marram.compress.structure.pruning import prune
+from marram.compress.structure.skipping import Span, skipped, spans
 
 __all__ = [
     "Choice",
+    "Group",
     "LayerDamage",
     "Material",
     "Range",
+    "Span",
     "Tried",
     "applied",
     "apply",
@@ -29,19 +38,30 @@ __all__ = [
     "candidates",
     "closeness",
     "correct_bias",
+    "croppable",
+    "cropped",
     "damage",
     "describe",
     "diff",
+    "downsampled",
     "equalise",
     "factorised",
     "fine_tune",
     "fold",
+    "groups",
+    "importance",
+    "kernel_slices",
+    "narrowed",
     "pairs_of",
+    "prune",
     "quantise",
     "quantise_by_ranges",
     "rank_for",
     "replace_head",
     "separated",
+    "skipped",
+    "slices",
+    "spans",
     "stages",
     "unroll",
 ]

@@ -20,6 +20,7 @@ from marram.compress.rewrites.factorisation import factorised
 from marram.compress.rewrites.folding import fold
 from marram.compress.rewrites.recurrence import unroll
 from marram.compress.rewrites.separation import separated
+from marram.compress.structure import steps
 from marram.core.codec import encode
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph
@@ -27,15 +28,20 @@ from marram.core.ports import Progress
 from marram.core.recipe import (
     CalibrationMethod,
     CorrectBias,
+    Crop,
     Decision,
+    Downsample,
     Equalise,
     Factorise,
     FineTune,
     Fold,
+    Narrow,
+    Prune,
     Quantise,
     Recipe,
     Round,
     Separate,
+    Skip,
     TrainQuantised,
 )
 from marram.model.reference import prepare, run
@@ -181,6 +187,11 @@ _STEPS: dict[type, Step] = {
     Factorise: _factorised,
     Separate: _separated,
     FineTune: fine_tuned,
+    Narrow: steps.narrow,
+    Skip: steps.skip,
+    Crop: steps.crop,
+    Downsample: steps.downsample,
+    Prune: steps.pruned,
     CorrectBias: _corrected,
 }
 

@@ -44,7 +44,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Args:
         name: of the first node in execution order whose output carries them; with ``/1``, ``/2`` ... where that node carries
-            several groups. Leaving channels out, here or elsewhere, does not change it.
+            several groups. Leaving channels out, here or elsewhere, does not change it while two are left of each.
         size: number of channels.
         unit: how many consecutive elements of that node's output are one channel: the width of a head, 1 for plain channels.
         exact: whether the graph without a channel computes what it did with the channel's share in all sums zero. Not so

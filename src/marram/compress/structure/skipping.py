@@ -1,6 +1,6 @@
 """Skipping: spans of layers that may be left out, since what enters them has the shape of what leaves them.
 
-A span runs from tensor ``a`` to tensor ``b``: all that reads ``a`` lies inside, inside reads nothing but ``a`` and constants, and
+A span runs from tensor ``a`` to tensor ``b``: all that reads ``a`` lies inside, the inside reads only ``a`` and constants, and
 of what is made inside only ``b`` is read outside. Spans are whole blocks: both ends stand where a layer with its norm and its
 activation is done, never between a depthwise convolution and the pointwise one that mixes its channels.
 """
