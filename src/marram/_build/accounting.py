@@ -8,7 +8,8 @@ import numpy as np
 
 from marram._build.gathering import Gathered
 from marram._build.order import Order
-from marram._build.replaying import Priced, material_digest, standings
+from marram._build.pricing import Priced
+from marram._build.replaying import material_digest, standings
 from marram.compress import closeness, fold
 from marram.compress.integers.layer_damage import accuracy
 from marram.compress.integers.stepping import first_batches
@@ -51,7 +52,7 @@ def account(
 
     def make() -> Ledger:
         figures = _figures(graph, gathered, priced)
-        start, *after = (figures(standing) for standing in standings(order, graph, recipe, gathered, priced=priced))
+        start, *after = (figures(standing) for standing in standings(order, graph, recipe, gathered))
         return Ledger(
             base=digest(graph),
             material=material_digest(gathered),
@@ -77,9 +78,9 @@ def kept(order: Order, name: str) -> Graph | None:
     return order.cache.known(("base model", name), Graph)
 
 
-def validation_samples(gathered: Gathered) -> tuple[Array, Array]:
-    """Preprocessed validation samples spread over the part, and their targets, -1 where a sample has none."""
-    count = min(VALIDATION_SAMPLES, len(gathered.validation))
+def validation_samples(gathered: Gathered, *, limit: int | None = VALIDATION_SAMPLES) -> tuple[Array, Array]:
+    """Preprocessed validation samples spread over the part, all without a limit, and their targets, -1 where one has none."""
+    count = len(gathered.validation) if limit is None else min(limit, len(gathered.validation))
     places = np.linspace(0, len(gathered.validation) - 1, count).astype(np.int64)
     ((samples, targets),) = gathered.validation.subset(places).batches(count)
     return preprocess_samples(gathered.preprocess, samples), targets

@@ -9,13 +9,14 @@ import msgspec
 
 from marram._build.gathering import Gathered
 from marram._build.order import Order
+from marram._build.pricing import Priced, first_priced
 from marram.compress import Material, describe
-from marram.compress.material import Cost, Standing
+from marram.compress.material import Standing
 from marram.compress.replay import continued
 from marram.core.codec import digest
 from marram.core.errors import UserError
 from marram.core.graph import Graph
-from marram.core.recipe import Decision, Recipe
+from marram.core.recipe import Decision, Prune, Recipe
 from marram.sense import apply, input_quantisation
 
 
@@ -24,14 +25,6 @@ class _Made(msgspec.Struct, frozen=True, kw_only=True):
 
     exact: Graph
     integer: Graph | None
-
-
-class Priced(msgspec.Struct, frozen=True, kw_only=True):
-    """A target's prices: the target's name, the port that tells them, and a digest of all that decides what it tells."""
-
-    name: str
-    key: str
-    cost: Cost
 
 
 def material_of(order: Order, gathered: Gathered, *, priced: Priced | None = None) -> Material:
@@ -55,21 +48,21 @@ def material_digest(gathered: Gathered) -> str:
     return digest((gathered.preprocess, digest(gathered.calibration), parts))
 
 
-def standings(
-    order: Order, graph: Graph, recipe: Recipe, gathered: Gathered, *, priced: Priced | None = None
-) -> tuple[Standing, ...]:
+def standings(order: Order, graph: Graph, recipe: Recipe, gathered: Gathered) -> tuple[Standing, ...]:
     """How the graphs stand before the first decision and after each, from the cache where they were made before.
+
+    Decisions that are told a share of a target's resource have the prices of the contract's first target that has any.
 
     Args:
         order: whose cache it is.
         graph: the float Graph that the decisions begin with.
         recipe: the decisions.
         gathered: what they use.
-        priced: the target whose resources decisions may be told a share of.
 
     Raises:
         UserError: a decision cannot be applied where it stands; ``where`` names it with its number.
     """
+    priced = first_priced(order) if any(map(_asks_prices, recipe.decisions)) else None
     material = material_of(order, gathered, priced=priced)
     origin = (digest(graph), material_digest(gathered), None if priced is None else priced.key)
     found = [Standing(original=graph, exact=graph)]
@@ -94,3 +87,7 @@ def _after(
 
     kept = order.cache.stage(f"decision {number}: {type(decision).__name__.lower()}", 1, (origin, decisions), _Made, make)
     return Standing(original=standing.original, exact=kept.exact, integer=kept.integer)
+
+
+def _asks_prices(decision: Decision) -> bool:
+    return isinstance(decision, Prune) and decision.resource != "macs"

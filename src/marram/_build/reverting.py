@@ -18,7 +18,6 @@ from marram._build.gathering import Gathered, gather
 from marram._build.job import baseline_of
 from marram._build.modelling import obtain
 from marram._build.order import Order
-from marram._build.pricing import priced
 from marram._build.project import Project, exclusive, find_project
 from marram._build.replaying import material_digest
 from marram._build.shipment import Models, Shipping
@@ -119,7 +118,7 @@ def revert(
 def _built(order: Order, name: str, bundle: Bundle, began: tuple[Gathered, Graph, Recipe], place: Path) -> tuple[Verdict, ...]:
     """Replay, compile, measure, seal: as a build does it for one target."""
     gathered, base, recipe = began
-    shrunk = shrink_by(order, base, gathered, recipe, priced=priced(order, name))
+    shrunk = shrink_by(order, base, gathered, recipe)
     models = Models(exact=shrunk.folded, integer=shrunk.integer, opaque=None, recipe=recipe, base=base)
     shipping = Shipping(order=order, gathered=gathered, models=models, place=place)
     return ship(_narrowed(shipping, name, bundle), name, baseline_of(shipping)).verdicts

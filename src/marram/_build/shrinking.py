@@ -7,7 +7,7 @@ import msgspec
 from marram._build.accounting import closeness_of, validation_samples
 from marram._build.gathering import Gathered
 from marram._build.order import Order
-from marram._build.replaying import Priced, material_digest, material_of, standings
+from marram._build.replaying import material_digest, material_of, standings
 from marram.compress import LayerDamage, apply, best, candidates, damage, fold, unroll
 from marram.core.codec import digest
 from marram.core.contract import CompressSection
@@ -81,7 +81,7 @@ def given_recipe(order: Order) -> Recipe:
     return read(order.project.folder / name)
 
 
-def shrink_by(order: Order, graph: Graph, gathered: Gathered, recipe: Recipe, *, priced: Priced | None = None) -> Shrunk:
+def shrink_by(order: Order, graph: Graph, gathered: Gathered, recipe: Recipe) -> Shrunk:
     """Exactly the decisions of a recipe, none of them tried against another.
 
     Raises:
@@ -93,7 +93,7 @@ def shrink_by(order: Order, graph: Graph, gathered: Gathered, recipe: Recipe, *,
             where="recipe",
             hint='Add a quantise, or set precision = "float32" in every [targets.NAME] and leave the recipe out.',
         )
-    standing = standings(order, graph, recipe, gathered, priced=priced)[-1]
+    standing = standings(order, graph, recipe, gathered)[-1]
     integer = standing.integer
     assert integer is not None
     inputs = (digest(standing.exact), digest(integer), material_digest(gathered))
