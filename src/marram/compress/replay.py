@@ -12,6 +12,7 @@ import numpy as np
 from marram.compress.integers.bias_correction import correct_bias
 from marram.compress.integers.calibration import Samples, Statistics, ranges, scores, statistics
 from marram.compress.integers.quantisation import quantise_by_ranges
+from marram.compress.integers.rounding import rounded_adaptively
 from marram.compress.integers.stepping import first_batches, run_quantised
 from marram.compress.learning.fine_tuning import fine_tuned
 from marram.compress.material import Material, Standing
@@ -193,6 +194,7 @@ _STEPS: dict[type, Step] = {
     Downsample: steps.downsample,
     Prune: steps.pruned,
     CorrectBias: _corrected,
+    Round: rounded_adaptively,
 }
 
 
