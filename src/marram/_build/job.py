@@ -17,6 +17,7 @@ from marram._build.project import Project, exclusive, find_project
 from marram._build.shipment import Models, Shipping
 from marram._build.shipping import measured, profile, programs_for, ship
 from marram._build.shrinking import Shrunk, shrink
+from marram.compress import fold
 from marram.core.codec import decode, digest, encode
 from marram.core.contract import Contract, TargetSection
 from marram.core.contract_file import parse
@@ -157,7 +158,8 @@ def _models(modelled: Modelled, shrunk: Shrunk | None) -> Models:
         )
     if graph is not None and is_integer(graph):
         return Models(exact=None, integer=graph, opaque=None, recipe=None)
-    return Models(exact=graph, integer=None, opaque=modelled.opaque, recipe=None)
+    exact = None if graph is None else fold(graph)  # float programs take no batch norms
+    return Models(exact=exact, integer=None, opaque=modelled.opaque, recipe=None)
 
 
 def baseline_of(shipping: Shipping) -> Measurement | None:
