@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -14,9 +16,11 @@ from marram._build.gathering import Gathered, gather
 from marram._build.modelling import Modelled, obtain
 from marram._build.order import Order
 from marram._build.project import Project, exclusive, find_project
+from marram._build.searching import search
 from marram._build.shipment import Models, Shipping
 from marram._build.shipping import measured, profile, programs_for, ship
 from marram._build.shrinking import Shrunk, shrink
+from marram._build.trialling import record, ship_found
 from marram.compress import fold
 from marram.core.codec import decode, digest, encode
 from marram.core.contract import Contract, TargetSection
@@ -30,6 +34,7 @@ from marram.model import describe, draw
 from marram.model.counts import counts
 from marram.report.page import page
 from marram.report.record import BuildResult, ModelSummary, Stage, TargetResult
+from marram.search.engines import Engine, processes, serial
 
 REPORT_NAME = "report.html"
 
@@ -42,13 +47,17 @@ class _Saved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     result: BuildResult
 
 
-def build(place: str | Path = ".", *, progress: Progress = lambda _what, _part: None) -> BuildResult:
+def build(
+    place: str | Path = ".", *, engine: Engine | None = None, progress: Progress = lambda _what, _part: None
+) -> BuildResult:
     """Build every target of a contract and prove it.
 
     Nothing is done when nothing has changed; what was finished before an interruption is not done again.
 
     Args:
         place: a project folder, or its ``marram.toml``.
+        engine: what runs the trials of a search; it changes how long they take, nothing else. None: as many processes as
+            this machine has processors.
         progress: told what is being done.
 
     Returns:
@@ -68,7 +77,9 @@ def build(place: str | Path = ".", *, progress: Progress = lambda _what, _part: 
         for folder in (project.state, project.dist):
             remove_parts(folder)
         cache = Cache(project.cache, announce=lambda name: progress(f"{name}: started", 0.0))
-        result = _run(Order(contract=contract, text=text, project=project, cache=cache, progress=progress))
+        with _engine(contract, engine) as trials:
+            order = Order(contract=contract, text=text, project=project, cache=cache, engine=trials, progress=progress)
+            result = _run(order)
         report = page(result).encode()
         write_atomically(project.dist / REPORT_NAME, report)
         write_atomically(project.result, encode(_Saved(fingerprint=stamp, report_digest=digest(report), result=result)))
@@ -110,7 +121,14 @@ def _run(order: Order) -> BuildResult:
     shrunk = _shrunk(order, modelled, gathered)
     shipping = Shipping(order=order, gathered=gathered, models=_models(modelled, shrunk))
     baseline = baseline_of(shipping)
-    targets = tuple(ship(shipping, name, baseline) for name in order.contract.targets)
+    searched = None
+    if order.contract.search is None:
+        targets = tuple(ship(shipping, name, baseline) for name in order.contract.targets)
+    else:
+        found = search(order, modelled, gathered, order.contract.search, order.engine)
+        shipped = {name: ship_found(shipping, name, baseline, found) for name in order.contract.targets}
+        targets = tuple(one.result for one in shipped.values())
+        searched = record(shipping, found, shipped)
     contract = order.contract
     return BuildResult(
         name=contract.model.name,
@@ -129,7 +147,15 @@ def _run(order: Order) -> BuildResult:
         targets=targets,
         lineage=_lineage(contract, gathered, modelled, shrunk, targets),
         marks=_marks(modelled, targets),
+        search=searched,
     )
+
+
+def _engine(contract: Contract, given: Engine | None) -> AbstractContextManager[Engine]:
+    """What runs trials: the engine that was given, which stays open, or one of our own."""
+    if given is not None:
+        return nullcontext(given)
+    return serial() if contract.search is None else processes(os.cpu_count() or 1)
 
 
 def _shrunk(order: Order, modelled: Modelled, gathered: Gathered) -> Shrunk | None:

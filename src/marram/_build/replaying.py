@@ -5,13 +5,14 @@ Whoever replays the same decisions again, for a ledger or to leave one of the la
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Sequence
+from functools import partial
 
 from marram._build.gathering import Gathered
 from marram._build.order import Order
 from marram._build.pricing import Priced, first_priced
 from marram.compress import Material, describe
-from marram.compress.material import Standing
+from marram.compress.material import Made, Standing, nobody
 from marram.compress.replay import continued
 from marram.core.codec import digest
 from marram.core.errors import UserError
@@ -19,26 +20,24 @@ from marram.core.graph import Graph
 from marram.core.recipe import Decision, Prune, Recipe
 from marram.sense import apply, input_quantisation
 
-
-class _Made(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a standing: the original is known to who asks."""
-
-    exact: Graph
-    integer: Graph | None
+_VERSION = 1
 
 
-def material_of(order: Order, gathered: Gathered, *, priced: Priced | None = None) -> Material:
-    """What decisions use in a build: calibration, training and validation part; never the test part."""
+def material_of(order: Order, gathered: Gathered, *, priced: Priced | None = None, silent: bool = False) -> Material:
+    """What decisions use in a build: calibration, training and validation part; never the test part.
+
+    A ``silent`` one tells nobody what is being done, and can be sent to a worker.
+    """
     preprocess = gathered.preprocess
     return Material(
         calibration=gathered.calibration,
         input_quantisation=input_quantisation(preprocess),
         training=gathered.training,
         validation=gathered.validation,
-        preprocess=lambda samples: apply(preprocess, samples),
+        preprocess=partial(apply, preprocess),
         cost=None if priced is None else priced.cost,
         classes=bool(gathered.labels),
-        progress=lambda what, part: order.progress(f"compression: {what}", part),
+        progress=nobody if silent else lambda what, part: order.progress(f"compression: {what}", part),
     )
 
 
@@ -71,21 +70,33 @@ def standings(order: Order, graph: Graph, recipe: Recipe, gathered: Gathered) ->
     return tuple(found)
 
 
+def remember(order: Order, graph: Graph, gathered: Gathered, recipe: Recipe, made: Sequence[Made]) -> None:
+    """Keep what a recipe's decisions made elsewhere, such as in a worker, as if ``standings`` had made it here."""
+    origin = (digest(graph), material_digest(gathered), None)
+    for index, kept in enumerate(made):
+        decisions = recipe.decisions[: index + 1]
+        order.cache.keep((_stage(decisions), _VERSION, (origin, decisions)), kept)
+
+
+def _stage(decisions: tuple[Decision, ...]) -> str:
+    return f"decision {len(decisions) - 1}: {type(decisions[-1]).__name__.lower()}"
+
+
 def _after(
     order: Order, standing: Standing, decisions: tuple[Decision, ...], material: Material, origin: tuple[object, ...]
 ) -> Standing:
     """The standing after the last of some decisions."""
     number, decision = len(decisions) - 1, decisions[-1]
 
-    def make() -> _Made:
+    def make() -> Made:
         try:
             made = continued(standing, (decision,), material)
         except UserError as error:
             where = f"decision {number}, {describe(decision)}" + (f": {error.where}" if error.where else "")
             raise UserError(error.what, where=where, hint=error.hint) from error
-        return _Made(exact=made.exact, integer=made.integer)
+        return Made(exact=made.exact, integer=made.integer)
 
-    kept = order.cache.stage(f"decision {number}: {type(decision).__name__.lower()}", 1, (origin, decisions), _Made, make)
+    kept = order.cache.stage(_stage(decisions), _VERSION, (origin, decisions), Made, make)
     return Standing(original=standing.original, exact=kept.exact, integer=kept.integer)
 
 

@@ -35,10 +35,9 @@ _GOLDEN_BYTES = 32 << 10  # of raw samples, between these: a bundle travels over
 _NO_LICENCE = "The project states no licence for this model.\n"
 
 
-def sealed(shipping: Shipping, name: str, tried: tuple[Tried, ...]) -> TargetResult:
-    """Choose among what was tried for a target, and write its bundle."""
+def sealed(shipping: Shipping, name: str, tried: tuple[Tried, ...], chosen: Tried) -> TargetResult:
+    """Write the bundle of the one that was chosen among what was tried for a target."""
     order, gathered = shipping.order, shipping.gathered
-    chosen = choose(tried)
     models, program, evidence = chosen.models, chosen.program, chosen.measurement.evidence
     golden, tolerance = _golden(gathered, models, program, evidence)
     data = seal(
@@ -156,6 +155,7 @@ def _attempt(tried: Tried, *, chosen: bool) -> Attempt:
         calls_us=calls,
         kept=tried.kept,
         chosen=chosen,
+        model=tried.models.title,
     )
 
 

@@ -59,12 +59,13 @@ def ship(shipping: Shipping, name: str, baseline: Measurement | None) -> TargetR
     Raises:
         UserError: the device cannot take the model.
     """
-    return shipped(shipping, name, tried_for(shipping, name, baseline))
+    tried = tried_for(shipping, name, baseline)
+    return shipped(shipping, name, tried, choose(tried))
 
 
-def shipped(shipping: Shipping, name: str, tried: tuple[Tried, ...]) -> TargetResult:
-    """Choose, seal, and say of a program in C where its arena goes."""
-    chosen, result = choose(tried), sealed(shipping, name, tried)
+def shipped(shipping: Shipping, name: str, tried: tuple[Tried, ...], chosen: Tried) -> TargetResult:
+    """Seal the chosen one, and say of a program in C where its arena goes."""
+    result = sealed(shipping, name, tried, chosen)
     if chosen.program.format != "c":
         return result
     return msgspec.structs.replace(result, memory_plan=memory_drawing(chosen.program), memory_notes=chosen.notes)

@@ -21,6 +21,10 @@ Cost = Callable[[Graph], Mapping[str, float]]
 """What a float Graph would cost on a target once quantised, by resource: ``instructions``, ``ram_bytes``, ``flash_bytes``."""
 
 
+def nobody(_what: str, _part: float) -> None:
+    """The progress that nobody is told of."""
+
+
 class Material(msgspec.Struct, frozen=True, kw_only=True):
     """What decisions may use.
 
@@ -44,7 +48,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     teacher: Graph | nn.Module | None = None
     cost: Cost | None = None
     classes: bool = True
-    progress: Progress = lambda _what, _part: None
+    progress: Progress = nobody
 
     def to_learn_from(self, what: str) -> Examples:
         """The training examples.
@@ -55,6 +59,13 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
         if self.training is None:
             raise UserError(f"{what} trains, and there are no training examples", hint="Give data, or leave the decision out.")
         return self.training
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is kept of a standing where its original is known to who asks."""
+
+    exact: Graph
+    integer: Graph | None
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

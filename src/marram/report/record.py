@@ -8,9 +8,10 @@ import msgspec
 
 from marram.compress import LayerDamage
 from marram.core.evidence import Evidence, Verdict
-from marram.core.recipe import Recipe
+from marram.core.recipe import Decision, Recipe
 from marram.core.target import Runtime
 from marram.data import DataSummary
+from marram.search.infeasibility import Infeasible
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,8 +46,48 @@ class RecipeTrial(_Part, frozen=True, kw_only=True):
     closeness_db: float
 
 
+class SearchedPart(_Part, frozen=True, kw_only=True):
+    """One part of a supernet that a search looked at, for one target.
+
+    ``error`` is estimated on validation samples, None where a budget ruled the part out before; ``excess`` says which budgets
+    it breaks, by how much of each; ``finalist`` numbers the model that was made of it.
+    """
+
+    target: str
+    family: str
+    decisions: tuple[Decision, ...]
+    error: float | None
+    prices: dict[str, float]
+    excess: dict[str, float]
+    reason: str | None = None
+    finalist: int | None = None
+
+
+class FinalModel(_Part, frozen=True, kw_only=True):
+    """A part that was finished: its whole recipe, its errors on the validation samples, and by target what became of it."""
+
+    title: str
+    recipe: Recipe
+    exact_error: float
+    integer_error: float
+    fates: dict[str, str]
+
+
+class SearchRecord(_Part, frozen=True, kw_only=True):
+    """What a search looked at: by target the cost that it weighed, every part, every finished model."""
+
+    costs: dict[str, str]
+    parts: tuple[SearchedPart, ...]
+    models: tuple[FinalModel, ...]
+    whole_error: dict[str, float]
+    verdicts: dict[str, Infeasible | None]
+
+
 class Attempt(_Part, frozen=True, kw_only=True):
-    """One program tried for a target: a point of the Pareto plot. ``calls_us`` are single calls, for the latency curve."""
+    """One program tried for a target: a point of the Pareto plot. ``calls_us`` are single calls, for the latency curve.
+
+    ``model`` names the one of a search's models that it is of; empty where there is one.
+    """
 
     runtime: Runtime
     precision: Literal["float32", "int8"]
@@ -56,11 +97,12 @@ class Attempt(_Part, frozen=True, kw_only=True):
     calls_us: tuple[float, ...]
     kept: bool
     chosen: bool
+    model: str = ""
 
     @property
     def title(self) -> str:
         """How the attempt is named in tables and plots."""
-        return f"{self.runtime} {self.precision}"
+        return f"{self.model} {self.runtime} {self.precision}".lstrip()
 
 
 class TargetResult(_Part, frozen=True, kw_only=True):
@@ -106,6 +148,7 @@ class BuildResult(_Part, frozen=True, kw_only=True):
     targets: tuple[TargetResult, ...]
     lineage: dict[str, str]
     marks: tuple[str, ...] = ()
+    search: SearchRecord | None = None
 
     @property
     def kept(self) -> bool:

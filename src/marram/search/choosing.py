@@ -19,6 +19,7 @@ class Assessed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         error: its estimate on validation samples; None where budgets ruled it out before that.
         prices: by device what it will cost.
         excess: by device the budgets that it breaks, by how much of each.
+        reason: why it was not estimated.
     """
 
     family: str
@@ -26,6 +27,7 @@ class Assessed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     error: float | None
     prices: dict[str, dict[str, float]]
     excess: dict[str, dict[str, float]]
+    reason: str | None = None
 
 
 def front(assessed: Sequence[Assessed], device: str, cost: str) -> tuple[int, ...]:
@@ -39,7 +41,7 @@ def front(assessed: Sequence[Assessed], device: str, cost: str) -> tuple[int, ..
     rows = [
         (one.prices[device][cost], one.error, index)
         for index, one in enumerate(assessed)
-        if one.error is not None and not one.excess.get(device)
+        if one.error is not None and device in one.prices and not one.excess[device]
     ]
     kept: list[int] = []
     least = np.inf

@@ -1,7 +1,7 @@
 """Estimation: how good a part of a trained supernet is, without training it.
 
-Its weights are cut out, its batch norms are measured anew, and it answers the validation samples in float. What such an estimate
-is worth as a ranking is measured in ``benchmarks/supernet_ranking.py``, beside the number of parameters and of MACs.
+Its weights are cut out, its batch norms are measured anew, and it answers the validation samples in float. What an
+estimate is worth as a ranking is measured in ``benchmarks/supernet_ranking.py``, beside the number of parameters and of MACs.
 """
 
 from __future__ import annotations

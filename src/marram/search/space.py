@@ -20,7 +20,7 @@ from marram.compress.structure.skipping import skipped, spans
 from marram.core.errors import UserError
 from marram.core.graph import Graph
 from marram.core.recipe import Crop, Decision, Downsample, Narrow, Skip
-from marram.search.variables import Value, Variable
+from marram.search.trials import Value, Variable
 
 Values = Mapping[str, Value]
 """A value for each variable of a space, by its name."""
@@ -39,7 +39,7 @@ class SpaceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Space(msgspec.Struct, frozen=True, kw_only=True):
-    """A Graph and the variables of its sub-architectures; of a variable's choices the first is the least, the last the whole."""
+    """A Graph and the variables of its parts. Of a variable's choices the first is the least, the last the whole."""
 
     graph: Graph
     variables: tuple[Variable, ...]

@@ -1,0 +1,253 @@
+"""The contract's search: supernets trained, their parts weighed against every target's budget, the best of them finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from marram._build.accounting import validation_samples
+from marram._build.firmware import takes_c
+from marram._build.gathering import Gathered
+from marram._build.modelling import ZOO, Modelled
+from marram._build.order import Order
+from marram._build.replaying import material_digest, material_of, remember
+from marram._build.shrinking import allowed
+from marram.compile import device
+from marram.compile.c.text.sources import kernels_digest
+from marram.core.codec import digest
+from marram.core.contract import SearchSection
+from marram.core.errors import UserError
+from marram.core.graph import Graph
+from marram.core.recipe import Decision, Tuning
+from marram.model.files import load
+from marram.search.choosing import Assessed, finalists, union
+from marram.search.engines import Engine, Failed
+from marram.search.estimation import Judge, error_of, part_of
+from marram.search.finishing import Finish, Finished
+from marram.search.looking import Effort, look
+from marram.search.pricing import Device, main_cost
+from marram.search.space import Cutter, Space, SpaceOptions, space_of
+from marram.search.supernet import train_supernet
+from marram.search.trials import Outcome
+from marram.sense import apply, output_shape
+
+_STATISTICS_SAMPLES = 512
+_HOPE = 0.08  # by how much finishing may lower an estimated error, at most, for a part to be worth it
+
+
+class Quest(msgspec.Struct, frozen=True, kw_only=True):
+    """What all steps of one search share."""
+
+    order: Order
+    gathered: Gathered
+    section: SearchSection
+    engine: Engine
+    devices: tuple[Device, ...]
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True):
+    """A trained supernet: its name, its Graph, and how often the whole of it errs on the validation samples."""
+
+    name: str
+    graph: Graph
+    whole_error: float
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search has: the supernets, every part that was looked at, those that were finished, and for whom each was.
+
+    ``chosen`` gives by target the numbers of the parts that were finished for it, the cheapest first.
+    """
+
+    families: tuple[Family, ...]
+    assessed: tuple[Assessed, ...]
+    finished: dict[int, Finished]
+    chosen: dict[str, tuple[int, ...]]
+
+    def family_of(self, number: int) -> Family:
+        """The supernet that a part is of."""
+        return next(family for family in self.families if family.name == self.assessed[number].family)
+
+
+def search(order: Order, modelled: Modelled, gathered: Gathered, section: SearchSection, engine: Engine) -> Found:
+    """Look for models for every target of the contract.
+
+    Raises:
+        UserError: the model cannot be searched, or is no classifier.
+    """
+    if not gathered.labels or modelled.graph is None:
+        raise UserError("a search needs classes and a model that is a Graph", where="[search]", hint="Leave [search] out.")
+    quest = Quest(order=order, gathered=gathered, section=section, engine=engine, devices=devices_of(order))
+    families: list[Family] = []
+    assessed: list[Assessed] = []
+    for name, graph in _starts(quest, modelled.graph):
+        space = space_of(graph, _options(section))
+        trained = _supernet(quest, name, space)
+        judge = _judge(trained, gathered)
+        families.append(Family(name=name, graph=trained, whole_error=error_of(judge, part_of(judge, (), Cutter(trained)))))
+        assessed += _looked(quest, name, msgspec.structs.replace(space, graph=trained), judge)
+    hopeless = min(family.whole_error for family in families) + _HOPE
+    chosen = {
+        one.name: finalists(assessed, one.name, main_cost(one), section.finalists, plausible_error=hopeless)
+        for one in quest.devices
+    }
+    finished = _finished(quest, families, {number: assessed[number] for number in union(chosen)})
+    chosen = {name: tuple(number for number in numbers if number in finished) for name, numbers in chosen.items()}
+    return Found(families=tuple(families), assessed=tuple(assessed), finished=finished, chosen=chosen)
+
+
+def devices_of(order: Order) -> tuple[Device, ...]:
+    """The contract's targets as a search sees them."""
+    found = []
+    for name, section in order.contract.targets.items():
+        path = order.project.folder / section.device
+        target = device(path if section.device.endswith(".toml") else section.device)
+        found.append(Device(name=name, target=target, section=section, in_c=takes_c(section, target)))
+    return tuple(found)
+
+
+def _options(section: SearchSection) -> SpaceOptions:
+    return SpaceOptions(
+        widths=section.widths, skips=section.skips, kernels=section.kernels, downsampling=((1, 1), *section.downsampling)
+    )
+
+
+def _starts(quest: Quest, graph: Graph) -> list[tuple[str, Graph]]:
+    """The Graphs that supernets are made of: zoo models with fresh weights, or the contract's model with its own."""
+    from marram.model import zoo
+
+    section, model = quest.section, quest.order.contract.model
+    if not section.families:
+        return [(model.name, graph)]
+    shape, classes = output_shape(quest.gathered.preprocess), len(quest.gathered.labels)
+    found = []
+    for source in section.families:
+        name = source.removeprefix(ZOO)
+        own = model.options if source == model.source else {}
+        options = section.options.get(name, own)
+        module = zoo.make(name, input_shape=shape, classes=classes, seed=section.seed, **options)
+        found.append((name, load(module, example=np.zeros((1, *shape), np.float32), name=name)))
+    return found
+
+
+def _tuning(quest: Quest, epochs: int, share: float = 1.0) -> Tuning:
+    """Training inside the search: as the contract trains, for so many epochs, at a share of the learning rate."""
+    training, section = quest.order.contract.training, quest.section
+    return Tuning(
+        epochs=epochs,
+        batch_size=training.batch_size,
+        learning_rate=share * (section.learning_rate or training.learning_rate),
+        weight_decay=training.weight_decay,
+        augmentation=training.augmentation,
+        precision=section.precision,
+        threads=training.threads,
+        seed=section.seed,
+    )
+
+
+def _supernet(quest: Quest, name: str, space: Space) -> Graph:
+    order, gathered, tuning = quest.order, quest.gathered, _tuning(quest, quest.section.epochs)
+    inputs = (digest(space.graph), space.variables, tuning, material_digest(gathered))
+    checkpoint = order.project.checkpoints / (digest(("supernet", inputs)).removeprefix("sha256:") + ".pt")
+
+    def make() -> Graph:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        material = material_of(order, gathered)
+        return train_supernet(
+            space,
+            gathered.training,
+            gathered.validation,
+            tuning,
+            preprocess=material.preprocess,
+            checkpoint=checkpoint,
+            progress=order.progress,
+        )
+
+    trained = order.cache.stage(f"supernet of {name}", 1, inputs, Graph, make)
+    checkpoint.unlink(missing_ok=True)
+    return trained
+
+
+def _judge(graph: Graph, gathered: Gathered) -> Judge:
+    """The samples that parts are estimated on: statistics of the training part, errors of the validation part."""
+    count = min(_STATISTICS_SAMPLES, len(gathered.training))
+    places = np.linspace(0, len(gathered.training) - 1, count).astype(np.int64)
+    ((samples, _),) = gathered.training.subset(places).batches(count)
+    validation, targets = validation_samples(gathered, limit=None)
+    return Judge(graph=graph, calibration=apply(gathered.preprocess, samples), samples=validation, targets=targets)
+
+
+class _Outcomes:
+    """The outcomes of one study in the build's cache."""
+
+    def __init__(self, order: Order, origin: object) -> None:
+        self._order, self._origin = order, origin
+
+    def get(self, key: str) -> Outcome | None:
+        """As ``search.study.Known``."""
+        return self._order.cache.known(("trial", self._origin, key), Outcome)
+
+    def put(self, key: str, outcome: Outcome) -> None:
+        """As ``search.study.Known``."""
+        self._order.cache.keep(("trial", self._origin, key), outcome)
+
+
+class _Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of looking."""
+
+    assessed: tuple[Assessed, ...]
+
+
+def _looked(quest: Quest, name: str, space: Space, judge: Judge) -> tuple[Assessed, ...]:
+    order, section = quest.order, quest.section
+    effort = Effort(trials=section.trials, population=section.population, seed=section.seed)
+    origin = (digest(judge), space.variables)
+    budgets = [(one.target, one.section, one.in_c, kernels_digest()) for one in quest.devices]
+
+    def make() -> _Looked:
+        known = {one.name: _Outcomes(order, (origin, budget)) for one, budget in zip(quest.devices, budgets, strict=True)}
+        found = look(
+            space, judge, quest.devices, effort, family=name, engine=quest.engine, known=known, progress=order.progress
+        )
+        return _Looked(assessed=found)
+
+    return order.cache.stage(f"search in {name}", 1, (origin, budgets, effort), _Looked, make).assessed
+
+
+def _finished(quest: Quest, families: Sequence[Family], wanted: dict[int, Assessed]) -> dict[int, Finished]:
+    """The parts of these numbers, finished; those whose worker died twice are left out."""
+    found: dict[int, Finished] = {}
+    for family in families:
+        job = Finish(
+            graph=family.graph,
+            material=material_of(quest.order, quest.gathered, silent=True),
+            recipes=allowed(quest.order.contract.compress),
+            tuning=_tuning(quest, quest.section.finish_epochs, 0.5),
+            quantised=_tuning(quest, max(1, quest.section.finish_epochs // 4), 0.05),
+        )
+        own = {number: one.decisions for number, one in wanted.items() if one.family == family.name}
+        found |= _finished_of(quest, job, own)
+    return found
+
+
+def _finished_of(quest: Quest, job: Finish, wanted: dict[int, tuple[Decision, ...]]) -> dict[int, Finished]:
+    order, gathered = quest.order, quest.gathered
+    origin = ("finished", digest(job.graph), material_digest(gathered), job.recipes, job.tuning, job.quantised)
+    known = {number: order.cache.known((origin, decisions), Finished) for number, decisions in wanted.items()}
+    left = [number for number, value in known.items() if value is None]
+
+    def arrived(place: int, value: Finished | Failed) -> None:
+        if isinstance(value, Finished):
+            order.cache.keep((origin, wanted[left[place]]), value)
+
+    def told(what: str, part: float) -> None:
+        order.progress(f"finishing models: {what}", part)
+
+    made = quest.engine.map(job, [wanted[number] for number in left], progress=told, arrived=arrived)
+    values = known | dict(zip(left, made, strict=True))
+    done = {number: value for number, value in values.items() if isinstance(value, Finished)}
+    for value in done.values():
+        remember(order, job.graph, gathered, value.recipe, value.made)
+    return done

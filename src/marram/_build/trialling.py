@@ -1,0 +1,136 @@
+"""The models of a search held against a target's promises on the test part, the costliest first.
+
+Each model asks the test part one question, and the more questions are asked the likelier one is answered well by chance. So the
+order is fixed before the first answer, and the first model that breaks a promise about answers ends it: then the chance that a
+model which does not keep a promise is taken for one that does stays what a single test has, however many were tried. Source:
+W. Maurer et al., Multiple comparisons in drug clinical trials, 1995 (tests in a fixed sequence).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from marram._build.sealing import choose
+from marram._build.searching import Found, devices_of
+from marram._build.shipment import Models, Shipping, Tried
+from marram._build.shipping import shipped, tried_for
+from marram.core.ledger import Trial
+from marram.core.recipe import Recipe
+from marram.measure import Measurement, budget_limits
+from marram.report.record import FinalModel, SearchedPart, SearchRecord, TargetResult
+from marram.search.infeasibility import not_found
+from marram.search.pricing import main_cost
+
+_NOT_TESTED = "not tested: a costlier model broke a promise"
+
+
+class Shipped(msgspec.Struct, frozen=True, kw_only=True):
+    """What a target got, and what became of each model that was finished for it, by its number."""
+
+    result: TargetResult
+    fates: dict[int, str]
+    chosen: Models
+
+
+def ship_found(shipping: Shipping, name: str, baseline: Measurement | None, found: Found) -> Shipped:
+    """Test the models that were finished for a target, and seal the cheapest that keeps everything.
+
+    Where none does, the contract's own model is tested as well, and if it keeps no more, the one that came nearest is sealed.
+    """
+    budgets = {limit.promise for limit in budget_limits(shipping.order.contract.targets[name])}
+    fates: dict[int, str] = {}
+    tried: list[Tried] = []
+    kept: tuple[int, Tried] | None = None
+    ended = False
+    for number in reversed(found.chosen[name]):
+        if ended:
+            fates[number] = _NOT_TESTED
+            continue
+        rows = tried_for(shipping_of(shipping, found, number), name, baseline)
+        tried += rows
+        best = choose(rows)
+        broken = [verdict.promise for verdict in best.verdicts if verdict.kept is not True]
+        fates[number] = f"broke {', '.join(broken)}" if broken else "kept everything"
+        ended = any(promise not in budgets for promise in broken)
+        kept = kept if broken else (number, best)
+    if kept is None:
+        tried += tried_for(shipping, name, baseline)
+        chosen = next((row for row in tried if row.kept), None) or min(tried, key=_breaks)
+    else:
+        number, chosen = kept
+        fates[number] = "chosen"
+    return Shipped(result=shipped(shipping, name, tuple(tried), chosen), fates=fates, chosen=chosen.models)
+
+
+def shipping_of(shipping: Shipping, found: Found, number: int) -> Shipping:
+    """The shipping of one of the finished models."""
+    done, family = found.finished[number], found.family_of(number)
+    models = Models(
+        exact=done.exact,
+        integer=done.integer,
+        opaque=None,
+        recipe=done.recipe,
+        title=title_of(found, number),
+        base=family.graph,
+        trials=ledger_trials(found, number),
+    )
+    return msgspec.structs.replace(shipping, models=models)
+
+
+def title_of(found: Found, number: int) -> str:
+    """A finished model's name: its family, and its place among all parts that were looked at."""
+    return f"{found.assessed[number].family} {number}"
+
+
+def ledger_trials(found: Found, number: int) -> tuple[Trial, ...]:
+    """The other finished models, as a ledger has them."""
+    return tuple(
+        Trial(
+            recipe=done.recipe,
+            figures={"accuracy_validation": 1.0 - done.integer_error},
+            title=title_of(found, other),
+            reason="" if other == number else "another of the finished models was chosen",
+        )
+        for other, done in sorted(found.finished.items())
+    )
+
+
+def record(shipping: Shipping, found: Found, shipped_by: dict[str, Shipped]) -> SearchRecord:
+    """The search as the report tells it."""
+    order = shipping.order
+    numbers = {number: place for place, number in enumerate(sorted(found.finished))}
+    parts = tuple(
+        SearchedPart(
+            target=target,
+            family=one.family,
+            decisions=one.decisions,
+            error=one.error,
+            prices=prices,
+            excess=one.excess[target],
+            reason=one.reason,
+            finalist=numbers.get(index),
+        )
+        for index, one in enumerate(found.assessed)
+        for target, prices in one.prices.items()
+    )
+    models = tuple(
+        FinalModel(
+            title=title_of(found, number),
+            recipe=Recipe(decisions=done.recipe.decisions),
+            exact_error=done.exact_error,
+            integer_error=done.integer_error,
+            fates={name: one.fates[number] for name, one in shipped_by.items() if number in one.fates},
+        )
+        for number, done in sorted(found.finished.items())
+    )
+    return SearchRecord(
+        costs={device.name: main_cost(device) for device in devices_of(order)},
+        parts=parts,
+        models=models,
+        whole_error={family.name: family.whole_error for family in found.families},
+        verdicts={name: not_found(found.assessed, name, section) for name, section in order.contract.targets.items()},
+    )
+
+
+def _breaks(tried: Tried) -> int:
+    return sum(verdict.kept is not True for verdict in tried.verdicts)

@@ -1,0 +1,64 @@
+"""Pricing: what a float Graph will cost on each target of a contract, and by how much that is too much.
+
+For targets that take generated C the price is foretold from the planner and from what kernels were seen to cost; elsewhere only
+what is counted is known beforehand: MACs and bytes of int8 weights. What a search returns is measured in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from marram.core.contract import TargetSection
+from marram.core.graph import Graph
+from marram.core.target import Target
+from marram.measure import budget_limits
+from marram.model.counts import counts
+
+COUNTED = ("macs", "weight_bytes")
+"""What is known for every target."""
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """One target of a contract: its name there, its profile, its budget, and whether it takes generated C."""
+
+    name: str
+    target: Target
+    section: TargetSection
+    in_c: bool
+
+
+def price(graph: Graph, device: Device) -> dict[str, float]:
+    """What a float Graph will cost once quantised, by the names that Evidence has for the figures.
+
+    ``macs`` and ``weight_bytes`` (int8) for every device; for one that takes C ``instructions``, ``ram_bytes``,
+    ``flash_bytes``, and where the profile allows it ``latency_p90_us`` and ``energy_uj``, the upper ends of estimates.
+    """
+    counted = counts(graph)
+    found = {"macs": float(counted.macs), "weight_bytes": float(counted.parameters)}
+    if not device.in_c:
+        return found
+    raise NotImplementedError
+
+
+def excess(prices: Mapping[str, float], section: TargetSection) -> dict[str, float]:
+    """By key the budgets that a price breaks, and by how much of the budget. Costs that are not known break none."""
+    found = {}
+    for limit in budget_limits(section):
+        cost = prices.get(limit.figure)
+        if limit.figure == "size_bytes":  # a file holds its weights at least
+            cost = prices["weight_bytes"]
+        if cost is not None and cost > limit.limit * limit.figure_units:
+            found[limit.promise] = cost / (limit.limit * limit.figure_units) - 1
+    return found
+
+
+def main_cost(device: Device) -> str:
+    """The figure by which models that keep everything are compared: the one that energy and time follow from."""
+    return "instructions" if device.in_c else "macs"
+
+
+def objectives(device: Device) -> tuple[str, ...]:
+    """The costs that a search weighs against the error: work, and memory where a device has little of it."""
+    return (main_cost(device), "ram_bytes") if device.in_c else (main_cost(device),)
