@@ -1,8 +1,25 @@
 """The room ``search``: choices and a way to judge them make the Pareto front of what meets the limits."""
 
-from marram.search.engines.cluster import ray
-from marram.search.engines.engine import Engine, Failed
-from marram.search.engines.local import serial
-from marram.search.engines.pool import processes
+from marram.search.engines import Engine, Failed, processes, ray, serial
+from marram.search.front import cheapest, hypervolume, knee, pareto_front
+from marram.search.known import Kept, Known
+from marram.search.trials import Objective, Outcome, Study, Trial, Variable
 
-__all__ = ["Engine", "Failed", "processes", "ray", "serial"]
+__all__ = [
+    "Engine",
+    "Failed",
+    "Kept",
+    "Known",
+    "Objective",
+    "Outcome",
+    "Study",
+    "Trial",
+    "Variable",
+    "cheapest",
+    "hypervolume",
+    "knee",
+    "pareto_front",
+    "processes",
+    "ray",
+    "serial",
+]
