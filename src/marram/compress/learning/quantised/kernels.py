@@ -1,9 +1,10 @@
-"""Kernels: each operator of an integer Graph, its value the reference's bit for bit, with gradients. Importing it imports torch.
+"""Kernels: each operator of an integer Graph, its value bit for bit the reference's, with gradients.
 
-Values of quantised tensors are their integers less the zero point, as float32, which holds them exactly; values of float tensors
-are themselves. A gradient is that of the float operator between dequantised values, and 0 where the output was cut off. Layers,
-matrix products, pools and reductions are computed by torch, whose sums of integers are exact while the sum of magnitudes stays
-below 2**24 in float32, else in float64. For all other operators the reference's own kernel gives the value.
+Values of quantised tensors are their integers less the zero point, as float32, which holds them exactly; values of float
+tensors are themselves. A gradient is that of the float operator between dequantised values, and 0 where the output was cut off.
+Layers, matrix products, pools and reductions are computed by torch, whose sums of integers are exact while the sum of
+magnitudes stays below 2**24 in float32, else in float64. For all other operators the reference's own kernel gives the value.
+Importing this module imports torch.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from marram.compress.learning.quantised.moment import Layer, Moment
-from marram.compress.learning.quantised.requantisation import Rescaling, requantised
+from marram.compress.learning.quantised.requantisation import Rescaling, multipliers, requantised
 from marram.compress.learning.quantised.straight import straight
+from marram.compress.learning.quantised.sums import summed
 from marram.core import operators as ops
 from marram.core.graph import Array
-from marram.model.reference.arithmetic import activation_range, integer_range, multiplier, quantised
-from marram.model.reference.linear import channel_multiplier
+from marram.model.reference.arithmetic import Multiplier, activation_range, integer_range, multiplier, quantised
 from marram.model.reference.reduction import divided
 from marram.model.reference.site import Site as ReferenceSite
 from marram.model.torch_graph.site import Site
@@ -34,14 +35,14 @@ Kernel = Callable[..., Sequence[Tensor]]
 
 _EXACT_SUM = 2.0**24
 _REDUCED = {ops.Conv2D: (1, 2, 3), ops.DepthwiseConv2D: (0, 1, 2), ops.TransposeConv2D: (1, 2, 3), ops.Dense: (1,)}
-_LAYERS = tuple(_REDUCED)
+_Layer = ops.Conv2D | ops.DepthwiseConv2D | ops.TransposeConv2D | ops.Dense
 
 
 def layer(site: Site, now: Moment, x: Tensor) -> tuple[Tensor]:
     """A layer with weights: exact sums, bias, requantisation."""
     node = site.node
     op, found = node.op, now.layers[node.name]
-    assert isinstance(op, _LAYERS)
+    assert isinstance(op, _Layer)
     bare = msgspec.structs.replace(site, node=msgspec.structs.replace(node, op=msgspec.structs.replace(op, activation="none")))
     greatest = _greatest_sum(now, node.inputs[0], found.codes, _REDUCED[type(op)])
     weights = found.codes
@@ -53,7 +54,7 @@ def layer(site: Site, now: Moment, x: Tensor) -> tuple[Tensor]:
     most = greatest + (0.0 if found.bias is None else float(found.bias.detach().abs().max()))
     channels = sums.shape[-1]
     rescaling = Rescaling(
-        by=channel_multiplier(reference, channels),
+        by=_layer_multiplier(reference, found.scales, channels),
         zero_point=now.zero_point(node.outputs[0]),
         low=low,
         high=high,
@@ -63,6 +64,15 @@ def layer(site: Site, now: Moment, x: Tensor) -> tuple[Tensor]:
     )
     factor = now.scales[node.inputs[0]] * found.scales / now.scales[node.outputs[0]]
     return (requantised(sums, found.bias, factor.expand(channels), rescaling),)
+
+
+def _layer_multiplier(reference: ReferenceSite, scales: Tensor, channels: int) -> Multiplier:
+    """As ``model.reference.linear.channel_multiplier``, for all channels at once."""
+    scale_in, scale_out = (float(reference.scale(tensor)) for tensor in (reference.input(0), reference.output))
+    found = multipliers(scale_in * scales.detach().numpy().astype(np.float64) / scale_out)
+    repeated = (np.broadcast_to(part, channels) for part in (found.values, found.shifts))
+    values, shifts = repeated
+    return Multiplier(values=values, shifts=shifts)
 
 
 def _greatest_sum(now: Moment, source: str, codes: Tensor, axes: tuple[int, ...]) -> float:
@@ -218,6 +228,22 @@ def of_floats(site: Site, now: Moment, *values: Tensor | None, constants: dict[s
     return [straight(value, whole) for value, whole in zip(smooth, exact, strict=False)]
 
 
+def addition(site: Site, now: Moment, a: Tensor, b: Tensor) -> Sequence[Tensor]:
+    """Sum and difference by the reference; the gradient of equal shapes without copies of the dequantised values."""
+    if a.shape != b.shape or not torch.is_grad_enabled():
+        return by_reference(site, now, a, b)
+    node = site.node
+    assert isinstance(node.op, ops.Add | ops.Sub)
+    (whole,) = now.kernel(node)(*(_integers(value, now, name) for value, name in zip((a, b), node.inputs, strict=True)))
+    exact = torch.from_numpy(whole.astype(np.float32))
+    exact -= now.zero_point(node.outputs[0])
+    low, high = activation_range(now.site(node), node.op.activation)
+    zero_point = now.zero_point(node.outputs[0])
+    first, second = (now.scales[name] / now.scales[node.outputs[0]] for name in node.inputs)
+    second = second if isinstance(node.op, ops.Add) else -second
+    return (summed((a, b), (first, second), exact, (low - zero_point, high - zero_point)),)
+
+
 def _integers(value: Tensor, now: Moment, name: str) -> Array:
     whole: Array = (value.detach() + now.zero_point(name)).numpy().astype(now.tensors[name].dtype)
     return np.ascontiguousarray(whole)
@@ -228,9 +254,10 @@ def _with_op(site: Site, op: ops.Operator) -> Site:
 
 
 INTEGER_KERNELS: dict[type, Kernel] = {
-    **dict.fromkeys(_LAYERS, layer),
+    **dict.fromkeys(_REDUCED, layer),
     ops.MatMul: mat_mul,
     **dict.fromkeys((ops.Mean, ops.Sum), reduction),
+    **dict.fromkeys((ops.Add, ops.Sub), addition),
     ops.Quantise: quantise,
     ops.Dequantise: dequantise,
     ops.AveragePool2D: average_pool2d,

@@ -13,7 +13,7 @@ from marram.compress.learning.quantised.moment import Moment
 from marram.compress.learning.quantised.parameters import Parameters
 from marram.core import operators as ops
 from marram.core.errors import UserError
-from marram.core.graph import Graph, Node
+from marram.core.graph import Graph
 from marram.model.batching import keeps_samples_apart
 from marram.model.spec import verify
 from marram.model.torch_graph import AfterNode
@@ -54,9 +54,7 @@ class QuantisedGraph(nn.Module):
         for tensor in integer.tensors.values():
             if tensor.dtype not in _KNOWN:
                 raise UserError(f"tensor {tensor.name} is {tensor.dtype}; int8 and int16 can be trained through")
-        self.parts = Parameters(
-            integer, exact, learn_scales=learn_scales, given=given, weight_bits=weight_bits or {}
-        )
+        self.parts = Parameters(integer, exact, learn_scales=learn_scales, given=given, weight_bits=weight_bits or {})
         self.after_node = after_node
         self._integer = integer
         self._classes = classes

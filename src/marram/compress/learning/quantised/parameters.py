@@ -18,10 +18,18 @@ from marram.compress.learning.quantised.weights import Bias, Constant, StepSizes
 from marram.core import operators as ops
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph, Node, Quantisation, with_nodes
+from marram.core.graph import Tensor as GraphTensor
 from marram.model.reference.site import Kernel
 from marram.model.spec import RULES
 
-_STATISTICS = {ops.BatchNorm: (3, 4)}
+_STATISTICS: dict[type, tuple[int, ...]] = {ops.BatchNorm: (3, 4)}
+
+
+class _Scales(msgspec.Struct, frozen=True, kw_only=True):
+    """Step sizes with gradients: of the groups ``(n,)``, of the weights by tensor ``(C,)`` or ``(1,)``."""
+
+    groups: Tensor
+    weights: dict[str, Tensor]
 
 
 class Parameters(nn.Module):
@@ -49,7 +57,9 @@ class Parameters(nn.Module):
     ) -> None:
         super().__init__()
         self.integer = integer
+        self._learn_scales = learn_scales
         self._kernels: dict[object, Kernel] = {}
+        self._layers = [node for node in integer.nodes if is_layer(integer, node)]
         self._groups = groups(integer, given=given)
         self._rules = rules(integer, self._groups)
         self._learnt = np.array([group.learnt and learn_scales for group in self._groups])
@@ -66,7 +76,7 @@ class Parameters(nn.Module):
                 self._add_layer(node, reals, weight_bits.get(node.name), learn=learn_scales)
             elif integer.tensors[node.outputs[0]].dtype == "float32":
                 self._add_floats(node)
-        for name in self._by_tensor():
+        for name in self._by_tensor(starts):
             if name in integer.constants:
                 self.constants[self._keys[name]] = Constant(integer.constants[name], _quantisation(integer, name))
 
@@ -104,73 +114,67 @@ class Parameters(nn.Module):
         found = {name: self.constants[key] for name, key in self._keys.items() if key in self.constants}
         return {name: constant for name, constant in found.items() if isinstance(constant, Constant)}
 
-    def _layers(self) -> list[Node]:
-        return [node for node in self.integer.nodes if is_layer(self.integer, node)]
+    def _by_tensor(self, values: Array) -> dict[str, float]:
+        """The scale of every activation, from those of the groups."""
+        found = zip(self._groups, values.tolist(), strict=True)
+        return {name: scale for group, scale in found for name in group.tensors}
 
-    def _by_tensor(self) -> dict[str, float]:
-        """The scale of every activation."""
-        values = self.steps.values()
-        return {name: float(value) for group, value in zip(self._groups, values, strict=True) for name in group.tensors}
-
-    def make_legal(self) -> None:
-        """Move learnt step sizes to the nearest that kernels can follow; does nothing where they are so."""
-        if not self.steps.logarithms.requires_grad and not any(
-            weights.steps.logarithms.requires_grad for weights in self.weights.children() if isinstance(weights, Weights)
-        ):
-            return
-        names = dict.fromkeys(node.inputs[1] for node in self._layers())
-        before = self.steps.values()
-        layers = {name: self.of_weights(name).steps.values() for name in names}
+    def _scales(self) -> _Scales:
+        """The step sizes with gradients; first those are moved that no kernel could follow."""
+        scales = self._scales_as_they_are()
+        if not self._learn_scales:
+            return scales
+        before = _numbers(scales.groups)
+        layers = {name: _numbers(steps) for name, steps in scales.weights.items()}
         after, moved = legal(self._rules, before, layers, learnt=self._learnt.tolist())
-        if not np.array_equal(after, before):
-            self.steps.move(after)
-        for name in names:
-            if moved[name] is not layers[name]:
-                self.of_weights(name).steps.move(moved[name])
+        changed = [name for name in layers if moved[name] is not layers[name]]
+        if not changed and np.array_equal(after, before):
+            return scales
+        self.steps.move(after)
+        for name in changed:
+            self.of_weights(name).steps.move(moved[name])
+        return self._scales_as_they_are()
+
+    def _scales_as_they_are(self) -> _Scales:
+        names = dict.fromkeys(node.inputs[1] for node in self._layers)
+        return _Scales(groups=self.steps(), weights={name: self.of_weights(name).steps() for name in names})
 
     def moment(self) -> Moment:
         """All integers and scales, with gradients."""
-        self.make_legal()
-        unbound = self.steps().unbind()
+        found = self._scales()
+        unbound = found.groups.unbind()
         scales = {name: scale for group, scale in zip(self._groups, unbound, strict=True) for name in group.tensors}
         layers = {}
-        for node in self._layers():
-            weights, bias = self.of_weights(node.inputs[1]), bias_of(node)
-            steps = weights.steps()
-            product = scales[node.inputs[0]].double() * steps.double()
-            shift = self.biases[self._keys[bias]](product) if bias else None
-            layers[node.name] = Layer(codes=weights(steps), scales=steps, bias=shift)
-        quantisations = self._quantisations()
-        tensors = {
-            name: msgspec.structs.replace(tensor, quantisation=quantisations.get(name))
-            for name, tensor in self.integer.tensors.items()
-        }
-        return Moment(tensors=tensors, scales=scales, layers=layers, kernels=self._kernels)
+        for node in self._layers:
+            name, bias = node.inputs[1], bias_of(node)
+            steps = found.weights[name]
+            shift = self.biases[self._keys[bias]](scales[node.inputs[0]].double() * steps.double()) if bias else None
+            layers[node.name] = Layer(codes=self.of_weights(name)(steps), scales=steps, bias=shift)
+        return Moment(tensors=self._tensors(found), scales=scales, layers=layers, kernels=self._kernels)
 
-    def _quantisations(self) -> dict[str, Quantisation]:
-        """The quantisation of every integer tensor."""
-        found = {}
-        for name, scale in self._by_tensor().items():
-            found[name] = msgspec.structs.replace(_quantisation(self.integer, name), scales=(scale,))
-        for node in self._layers():
-            weights, bias = node.inputs[1], bias_of(node)
-            scales = tuple(self.of_weights(weights).steps.values().tolist())
-            found[weights] = msgspec.structs.replace(_quantisation(self.integer, weights), scales=scales)
-            if bias:
-                found[bias] = bias_scales(found[node.inputs[0]].scale, found[weights])
-        return found
+    def _tensors(self, found: _Scales) -> dict[str, GraphTensor]:
+        """The Graph's tensors, activations and weights with these scales."""
+        scales = {name: (scale,) for name, scale in self._by_tensor(_numbers(found.groups)).items()}
+        weights = {name: tuple(_numbers(steps).tolist()) for name, steps in found.weights.items()}
+        tensors = dict(self.integer.tensors)
+        for name, given in {**scales, **weights}.items():
+            quantisation = msgspec.structs.replace(_quantisation(self.integer, name), scales=given)
+            tensors[name] = msgspec.structs.replace(tensors[name], quantisation=quantisation)
+        return tensors
 
     def graph(self) -> Graph:
         """The integer Graph with the integers and scales as they are."""
         with torch.no_grad():
             now = self.moment()
-            constants: dict[str, Array] = {}
-            for node in self._layers():
+            tensors, constants = dict(now.tensors), dict[str, Array]()
+            for node in self._layers:
                 layer, bias = now.layers[node.name], bias_of(node)
                 constants[node.inputs[1]] = layer.codes.numpy().astype(np.int8)
                 if bias:
                     assert layer.bias is not None
                     constants[bias] = layer.bias.numpy().astype(self.integer.constants[bias].dtype)
+                    scales = bias_scales(now.quantisation(node.inputs[0]).scale, now.quantisation(node.inputs[1]))
+                    tensors[bias] = msgspec.structs.replace(tensors[bias], quantisation=scales)
             for name, constant in self.integer_constants().items():
                 codes = constant(now.scales[name]).numpy() + now.zero_point(name)
                 constants[name] = codes.astype(self.integer.constants[name].dtype)
@@ -178,7 +182,12 @@ class Parameters(nn.Module):
                 value = self.of_floats(name)
                 if value is not None:
                     constants[name] = value.numpy().copy()
-        return with_nodes(self.integer, self.integer.nodes, tensors=now.tensors, constants=constants)
+        return with_nodes(self.integer, self.integer.nodes, tensors=tensors, constants=constants)
+
+
+def _numbers(values: Tensor) -> Array:
+    """The values as float64."""
+    return np.asarray(values.detach().numpy(), np.float64)
 
 
 def is_layer(graph: Graph, node: Node) -> bool:

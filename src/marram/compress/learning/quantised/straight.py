@@ -55,5 +55,5 @@ def rounded(steps: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
 
 
 def gradient_scale(count: int, greatest: float) -> float:
-    """What tames a step size's gradient: ``1 / sqrt(n * Qp)`` of n values whose integers reach Qp. Esser et al., section 2.2."""
+    """What tames a step size's gradient: ``1 / sqrt(n * Qp)`` for n integers up to Qp. Esser et al., section 2.2."""
     return float((count * greatest) ** -0.5)

@@ -28,29 +28,28 @@ class StepSizes(nn.Module):
         learnt: which are learnt, ``(n,)`` bool.
     """
 
+    start: Tensor
+    tame: Tensor
+    learnt: Tensor
+
     def __init__(self, scales: Array, tame: Array, learnt: Array) -> None:
         super().__init__()
         self.register_buffer("start", torch.from_numpy(scales.astype(np.float32)))
-        self.register_buffer("tame", torch.from_numpy(tame.astype(np.float32)))
+        self.register_buffer("tame", torch.from_numpy(np.where(learnt, tame, 0.0).astype(np.float32)))
         self.register_buffer("learnt", torch.from_numpy(learnt))
         self.logarithms = nn.Parameter(torch.zeros(len(scales)), requires_grad=bool(learnt.any()))
 
     def forward(self) -> Tensor:
         """The scales as they are now."""
-        start, tame, learnt = self.get_buffer("start"), self.get_buffer("tame"), self.get_buffer("learnt")
         if not self.logarithms.requires_grad:
-            return start
-        return start * torch.exp(scaled_gradient(self.logarithms, tame * learnt))
-
-    def values(self) -> Array:
-        """The scales as float64 ``(n,)``."""
-        return self().detach().numpy().astype(np.float64)
+            return self.start
+        return self.start * torch.exp(scaled_gradient(self.logarithms, self.tame))
 
     def move(self, scales: Array) -> None:
         """Set those that are learnt to other values."""
-        ratios = torch.from_numpy(np.log(scales / self.get_buffer("start").numpy().astype(np.float64)))
+        ratios = torch.from_numpy(np.log(scales / self.start.numpy().astype(np.float64)))
         with torch.no_grad():
-            self.logarithms.copy_(torch.where(self.get_buffer("learnt"), ratios.float(), self.logarithms))
+            self.logarithms.copy_(torch.where(self.learnt, ratios.float(), self.logarithms))
 
 
 class Weights(nn.Module):
@@ -63,6 +62,8 @@ class Weights(nn.Module):
         bits: of the weights; None: each channel keeps to the fewest of 8, 4 and 2 bits that hold what it starts from.
         learn: whether step sizes are learnt.
     """
+
+    most: Tensor
 
     def __init__(self, codes: Array, quantisation: Quantisation, exact: Array | None, *, bits: int | None, learn: bool) -> None:
         super().__init__()
@@ -81,8 +82,7 @@ class Weights(nn.Module):
 
     def forward(self, scales: Tensor) -> Tensor:
         """The integers for these scales ``(channels,)`` or ``(1,)``, float32 in the weights' shape."""
-        most = self.get_buffer("most")
-        return rounded(self.reals / self._shaped(scales, self.reals.dim()), -most, most)
+        return rounded(self.reals / self._shaped(scales, self.reals.dim()), -self.most, self.most)
 
     def _shaped(self, values: Tensor, rank: int) -> Tensor:
         """One number for each channel, shaped to broadcast against the weights."""
@@ -96,11 +96,11 @@ def _greatest(codes: Array, axis: int | None, bits: int | None) -> Array:
     """The greatest magnitude of each channel's integers, float32 (channels,) or (1,)."""
     others = tuple(other for other in range(codes.ndim) if other != axis)
     peaks = np.atleast_1d(np.abs(codes.astype(np.int64)).max(axis=others if axis is not None else None))
+    limit = (1 << ((bits or 8) - 1)) - 1
+    if peaks.max(initial=0) > limit:
+        raise UserError(f"weights reach {peaks.max()}, which {bits or 8} bits do not hold", where="quantisation-aware training")
     if bits is None:
         return np.array([next(limit for limit in _LIMITS if peak <= limit) for peak in peaks], np.float32)
-    limit = (1 << (bits - 1)) - 1
-    if peaks.max(initial=0) > limit:
-        raise UserError(f"weights reach {peaks.max()}, which {bits} bits do not hold", where="quantisation-aware training")
     return np.full(len(peaks), limit, np.float32)
 
 
@@ -112,20 +112,25 @@ class Bias(nn.Module):
         scale: input scale * weight scales, float64 ``(C,)`` or ``(1,)``.
     """
 
+    start: Tensor
+
     def __init__(self, codes: Array, scale: Tensor) -> None:
         super().__init__()
         whole = torch.from_numpy(codes.astype(np.float64))
         self.register_buffer("start", whole * scale)
-        self.most = max(_MOST_BIAS[codes.dtype.name], float(whole.abs().max()) if codes.size else 0.0)
+        self.greatest = max(_MOST_BIAS[codes.dtype.name], float(whole.abs().max()) if codes.size else 0.0)
         self.change = nn.Parameter(torch.zeros(codes.shape, dtype=torch.float32))
 
     def forward(self, scale: Tensor) -> Tensor:
         """The integers for a scale ``(C,)`` or ``(1,)``, float64."""
-        return rounded((self.get_buffer("start") + self.change) / scale, -self.most, self.most)
+        return rounded((self.start + self.change) / scale, -self.greatest, self.greatest)
 
 
 class Constant(nn.Module):
     """Integers that stand among activations: their reals stay, and so do the integers unless the scale is learnt."""
+
+    start: Tensor
+    scale: Tensor
 
     def __init__(self, codes: Array, quantisation: Quantisation) -> None:
         super().__init__()
@@ -137,8 +142,7 @@ class Constant(nn.Module):
 
     def forward(self, scale: Tensor) -> Tensor:
         """The integers less the zero point for a scale, float32."""
-        start = self.get_buffer("start")
-        if not scale.requires_grad and bool(scale.detach() == self.get_buffer("scale")):
-            return start
-        smooth = torch.clamp(start * self.get_buffer("scale") / scale, self.low, self.high)
+        if not scale.requires_grad and bool(scale == self.scale):
+            return self.start
+        smooth = torch.clamp(self.start * self.scale / scale, self.low, self.high)
         return straight(smooth, torch.round(smooth.detach()))
