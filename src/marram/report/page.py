@@ -20,6 +20,7 @@ from marram.report.plots import (
     training_curve,
 )
 from marram.report.record import BuildResult, TargetResult
+from marram.report.searched import searched
 from marram.report.wording import figure_text, limit_text
 
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -56,6 +57,9 @@ def page(result: BuildResult) -> str:
 def _context(result: BuildResult) -> dict[str, Any]:
     first = result.targets[0]
     sections = [("promises", "Promises"), ("accuracy", "Accuracy"), ("quantisation", "Quantisation"), ("cost", "Cost")]
+    found = searched(result)
+    if found:
+        sections.insert(1, ("search", "Search"))
     firmware = [_firmware(target) for target in result.targets if target.evidence.layers]
     if firmware:
         sections.append(("firmware", "Firmware"))
@@ -66,6 +70,7 @@ def _context(result: BuildResult) -> dict[str, Any]:
         "sections": [section for section in sections if section[0] != "quantisation" or result.damage],
         "plots": _plots(result),
         "firmware": firmware,
+        "searched": [row | {"panels": [_markup(svg) for svg in row["panels"]]} for row in found],
         "confusion_of": f"{first.name}: {first.runtime}, {first.precision}",
         "classes": _class_rows(first, result.labels),
         "recipe": "" if result.recipe is None else recipe_text(result.recipe),
