@@ -1,5 +1,6 @@
 """The room ``search``: choices and a way to judge them make the Pareto front of what meets the limits."""
 
+from marram.search.acceptance import accuracy_samples_needed, contradictions, samples_needed, too_few_samples
 from marram.search.engines import Engine, Failed, processes, ray, serial
 from marram.search.front import cheapest, hypervolume, knee, pareto_front
 from marram.search.known import Kept, Known
@@ -15,11 +16,15 @@ __all__ = [
     "Study",
     "Trial",
     "Variable",
+    "accuracy_samples_needed",
     "cheapest",
+    "contradictions",
     "hypervolume",
     "knee",
     "pareto_front",
     "processes",
     "ray",
+    "samples_needed",
     "serial",
+    "too_few_samples",
 ]
