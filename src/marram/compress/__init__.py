@@ -6,6 +6,7 @@ from marram.compress.integers.layer_damage import LayerDamage, damage
 from marram.compress.integers.quantisation import quantise, quantise_by_ranges
 from marram.compress.learning.fine_tuning import fine_tune
 from marram.compress.learning.pairing import pairs_of
+from marram.compress.learning.quantised.training import train_quantised
 from marram.compress.learning.transfer import backbone_nodes, replace_head
 from marram.compress.material import Material
 from marram.compress.replay import Choice, Tried, applied, apply, best, candidates, closeness, describe, diff, stages
@@ -63,5 +64,6 @@ __all__ = [
     "slices",
     "spans",
     "stages",
+    "train_quantised",
     "unroll",
 ]

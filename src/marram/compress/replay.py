@@ -15,6 +15,7 @@ from marram.compress.integers.quantisation import quantise_by_ranges
 from marram.compress.integers.rounding import rounded_adaptively
 from marram.compress.integers.stepping import first_batches, run_quantised
 from marram.compress.learning.fine_tuning import fine_tuned
+from marram.compress.learning.quantised.training import trained_quantised
 from marram.compress.material import Material, Standing
 from marram.compress.rewrites.equalisation import equalise
 from marram.compress.rewrites.factorisation import factorised
@@ -194,6 +195,7 @@ _STEPS: dict[type, Step] = {
     Downsample: steps.downsample,
     Prune: steps.pruned,
     CorrectBias: _corrected,
+    TrainQuantised: trained_quantised,
     Round: rounded_adaptively,
 }
 
