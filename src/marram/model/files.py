@@ -58,21 +58,27 @@ def load_opaque(source: str | Path, *, name: str | None = None) -> OpaqueModel:
     return read_opaque_tflite(path, name=name)
 
 
-def save(graph: Graph, path: str | Path) -> Path:
+def save(graph: Graph, path: str | Path, *, pack: bool = False) -> Path:
     """Write a Graph as ``.onnx`` or ``.tflite``, by the path's suffix; whole or not at all.
 
+    Args:
+        graph: float or integer.
+        path: of the file.
+        pack: weights that fit 4 bits (``weight_bits`` of 4 and 2) stand in 4 bits, where each file otherwise has them as int8.
+
     Raises:
-        UserError: an unknown suffix, an operator that the format lacks, or a place that cannot be written.
+        UserError: an unknown suffix, an operator that the format lacks, weights that are to be packed and cannot be, or a
+            place that cannot be written.
     """
     target = Path(path)
     if target.suffix == ".onnx":
         from marram.model.onnx import write as write_onnx
 
-        data = write_onnx(graph)
+        data = write_onnx(graph, pack=pack)
     elif target.suffix == ".tflite":
         from marram.model.tflite import write as write_tflite
 
-        data = write_tflite(graph)
+        data = write_tflite(graph, pack=pack)
     else:
         raise UserError(f"unknown model format {target.suffix!r}", where=str(target), hint=f"Known: {', '.join(SUFFIXES)}.")
     write_atomically(target, data)

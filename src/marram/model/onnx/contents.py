@@ -33,6 +33,8 @@ _DTYPES: dict[int, tuple[str, str]] = {
     13: ("uint64", "uint64_data"),
 }
 """TensorProto.DataType -> numpy name and the typed field that holds it. Source: onnx.proto."""
+INT4 = 22
+"""The data type of constants of 4 bits, two to a byte, the first in the lower half; they are decoded to int8."""
 
 
 class FileNode(NamedTuple):
@@ -178,12 +180,14 @@ def decoded(tensor: Any, where: str) -> Array:
     if tensor.data_location == 1 or tensor.external_data:
         hint = "Save it again in one piece: onnx.save(onnx.load(path), path, save_as_external_data=False)."
         raise ModelFileError(f"{label} lies outside the file", where=where, hint=hint)
-    if tensor.data_type not in _DTYPES or tensor.HasField("segment"):
+    if tensor.data_type not in {*_DTYPES, INT4} or tensor.HasField("segment"):
         raise ModelFileError(f"{label} has the data type {tensor.data_type}, which has no place in a Graph", where=where)
-    dtype, field = _DTYPES[tensor.data_type]
     shape = tuple(int(size) for size in tensor.dims)
     if len(shape) > LARGEST_RANK or any(size < 0 for size in shape):
         raise ModelFileError(f"{label} has the shape {shape}", where=where)
+    if tensor.data_type == INT4:
+        return _halves(tensor, label, where)[: prod(shape)].reshape(shape)
+    dtype, field = _DTYPES[tensor.data_type]
     if tensor.HasField("raw_data"):
         flat = _from_raw(tensor.raw_data, dtype, label, where)
     else:
@@ -191,6 +195,15 @@ def decoded(tensor: Any, where: str) -> Array:
     if flat.size != prod(shape):
         raise ModelFileError(f"{label} of shape {shape} has {flat.size} elements", where=where)
     return flat.reshape(shape)
+
+
+def _halves(tensor: Any, label: str, where: str) -> Array:
+    """The values of 4 bits of a constant, int8; one more than there are where their number is odd."""
+    raw = tensor.HasField("raw_data")
+    data = _from_raw(tensor.raw_data, "uint8", label, where) if raw else _from_field(tensor.int32_data, "uint8", label, where)
+    if data.size != (prod(int(size) for size in tensor.dims) + 1) // 2:
+        raise ModelFileError(f"{label} of shape {tuple(tensor.dims)} has {data.size} bytes of 4-bit values", where=where)
+    return np.stack([(data << 4).view(np.int8) >> 4, data.view(np.int8) >> 4], axis=-1).reshape(-1)
 
 
 def _from_raw(data: bytes, dtype: str, label: str, where: str) -> Array:

@@ -44,8 +44,10 @@ def kept(tensor: Tensor) -> Kept | None:
 class Page:
     """Collects nodes and constants."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, packed: frozenset[str] = frozenset()) -> None:
         self.graph = graph
+        self.packed = packed  # constants of the Graph that stand in 4 bits
+        self.halves: set[str] = set()  # those of the file that do
         self.nodes: list[Any] = []
         self.constants: dict[str, Array] = {}
         self.taken: dict[str, object] = dict.fromkeys((*graph.inputs, *graph.outputs))
@@ -78,13 +80,15 @@ class Page:
         self.node(operator, inputs, (name,), **attributes)
         return name
 
-    def constant(self, wanted: str, value: Array) -> str:
-        """A constant of the file; equal ones are kept once."""
+    def constant(self, wanted: str, value: Array, *, halves: bool = False) -> str:
+        """A constant of the file, of 4 bits an element where ``halves`` says so; equal ones are kept once."""
         little = np.array(value, order="C")
-        key = (little.dtype.name, little.shape, little.tobytes())
+        key = ("int4" if halves else little.dtype.name, little.shape, little.tobytes())
         if key not in self.known:
             self.known[key] = self.fresh(wanted)
             self.constants[self.known[key]] = little
+            if halves:
+                self.halves.add(self.known[key])
         return self.known[key]
 
     def sizes(self, values: Sequence[int]) -> str:
@@ -160,7 +164,7 @@ class Page:
         quantisation = tensor.quantisation
         if quantisation is None:
             raise UserError(f"{tensor.dtype} weights without scales have no form in ONNX", where=f"tensor {name}")
-        whole = self.constant(f"{wanted}_quantised", turned)
+        whole = self.constant(f"{wanted}_quantised", turned, halves=name in self.packed)
         key = f"{whole} of {quantisation.scales} {zeros}"  # equal integers may stand for different reals
         if key not in self.reals:
             self.reals[key] = self._dequantised_weights(whole, quantisation, permutation, wanted, zeros=zeros)
@@ -174,7 +178,8 @@ class Page:
         scales = self.constant(f"{wanted}_scale", scale_values)
         inputs = [whole, scales]
         if zeros:
-            inputs.append(self.constant(f"{wanted}_zero", np.zeros(scale_values.shape, self.constants[whole].dtype)))
+            zero = np.zeros(scale_values.shape, self.constants[whole].dtype)
+            inputs.append(self.constant(f"{wanted}_zero", zero, halves=whole in self.halves))
         if quantisation.axis is None:
             return self.step("DequantizeLinear", inputs, f"{wanted}_real")
         axis = quantisation.axis if permutation is None else permutation.index(quantisation.axis)

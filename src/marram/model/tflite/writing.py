@@ -13,29 +13,34 @@ import numpy as np
 
 from marram.core.graph import Array, Graph, Node, Quantisation, Tensor, fresh_name
 from marram.core.operators import LayerNorm, operator_name
+from marram.model.four_bits import packed
 from marram.model.tflite import elementwise, flatbuffer, layers, movement, normalisation, reductions
 from marram.model.tflite.flatbuffer import Table
 from marram.model.tflite.lowering import lower
+from marram.model.tflite.packing import packable
 from marram.model.tflite.records import Parameter, Record, Write, unwritable
 from marram.model.tflite.schema import DTYPES, OPERATORS, VERSION
 
 WRITERS: dict[type, Write] = {**layers.WRITERS, **elementwise.WRITERS, **movement.WRITERS, **reductions.WRITERS}
 
+_VERSION_WITH_INT4 = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
+"""Source: tensorflow/lite/tools/versioning/op_version.cc."""
 _CODES = {name: code for code, name in enumerate(OPERATORS)}
 _TYPES = {name: code for code, name in DTYPES.items()}
 
 
-def write(graph: Graph) -> bytes:
+def write(graph: Graph, *, pack: bool = False) -> bytes:
     """The TFLite file of a Graph, float or integer.
 
     Args:
         graph: a legal Graph; its name becomes the subgraph's.
+        pack: weights that fit 4 bits stand so in the file, two to a byte; without it all of them take a byte each.
 
     Raises:
-        UserError: a node has no form in TFLite; names it and says what to do.
+        UserError: a node has no form in TFLite, or weights are to be packed that cannot be; names it and says what to do.
     """
     lowered = lower(graph)
-    draft = _Draft(lowered)
+    draft = _Draft(lowered, packable(lowered) if pack else frozenset())
     for name in lowered.inputs:
         draft.tensor(name)
     for node in lowered.nodes:
@@ -56,8 +61,9 @@ def _records(node: Node, graph: Graph) -> list[tuple[Record, tuple[Tensor, ...]]
 class _Draft:
     """The file's tables as they fill up."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, packed_names: frozenset[str]) -> None:
         self.graph = graph
+        self.packed = packed_names
         self.taken: dict[str, object] = dict(graph.tensors)
         self.places: dict[str, int] = {}  # tensor name -> index
         self.tensors: list[Table] = []
@@ -75,14 +81,14 @@ class _Draft:
         """Add a tensor, a constant if it has a value."""
         table: Table = {
             "shape": np.array(tensor.shape, np.int32),
-            "type": _TYPES[tensor.dtype],
+            "type": _TYPES["int4" if tensor.name in self.packed else tensor.dtype],
             "buffer": len(self.buffers) if value is not None else 0,
             "name": tensor.name,
         }
         if tensor.quantisation is not None:
             table["quantization"] = _quantisation(tensor.quantisation)
         if value is not None:
-            self.buffers.append({"data": _raw(value)})
+            self.buffers.append({"data": packed(value) if tensor.name in self.packed else _raw(value)})
         self.taken[tensor.name] = tensor
         self.places[tensor.name] = len(self.tensors)
         self.tensors.append(table)
@@ -97,7 +103,9 @@ class _Draft:
 
     def operator(self, record: Record, outputs: tuple[Tensor, ...]) -> None:
         """Add an operator with its tensors."""
-        code = self.codes.setdefault((_CODES[record.operator], record.version), len(self.codes))
+        halves = any(isinstance(item, str) and item in self.packed for item in record.inputs)
+        number = _VERSION_WITH_INT4[record.operator] if halves else record.version
+        code = self.codes.setdefault((_CODES[record.operator], number), len(self.codes))
         inputs = [self.input(item, outputs[0]) for item in record.inputs]
         places = [self.places[tensor.name] if tensor.name in self.places else self.add(tensor) for tensor in outputs]
         self.operators.append(
