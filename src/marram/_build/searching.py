@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -26,15 +26,16 @@ from marram.search.choosing import Assessed, finalists, union
 from marram.search.engines import Engine, Failed
 from marram.search.estimation import Judge, error_of, part_of
 from marram.search.finishing import Finish, Finished
+from marram.search.infeasibility import Infeasible, proven
 from marram.search.looking import Effort, look
 from marram.search.pricing import Device, main_cost
-from marram.search.space import Cutter, Space, SpaceOptions, space_of
+from marram.search.space import Cutter, Space, SpaceOptions, decisions_of, least, space_of
 from marram.search.supernet import train_supernet
 from marram.search.trials import Outcome
 from marram.sense import apply, output_shape
 
 _STATISTICS_SAMPLES = 512
-_HOPE = 0.08  # by how much finishing may lower an estimated error, at most, for a part to be worth it
+_HOPE = 0.15  # finishing lowers estimated errors by up to so much; parts that are further from what is promised are left
 
 
 class Quest(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,13 +59,28 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What a search has: the supernets, every part that was looked at, those that were finished, and for whom each was.
 
-    ``chosen`` gives by target the numbers of the parts that were finished for it, the cheapest first.
+    ``chosen`` gives by target the numbers of the parts that were to be finished for it, the cheapest first; ``impossible`` by
+    target why no model of the spaces can meet its budget, proven before anything was trained.
     """
 
     families: tuple[Family, ...]
     assessed: tuple[Assessed, ...]
     finished: dict[int, Finished]
     chosen: dict[str, tuple[int, ...]]
+    impossible: dict[str, Infeasible]
+
+    def candidates(self, target: str, cost: str) -> tuple[int, ...]:
+        """The finished models of a target that no other one is both cheaper and, on validation samples, as good as.
+
+        In falling order of cost, and so of accuracy: the order in which they are tested.
+        """
+        known = [number for number in self.chosen.get(target, ()) if number in self.finished]
+        rows = sorted(known, key=lambda number: (self.assessed[number].prices[target][cost], number))
+        kept: list[int] = []
+        for number in rows:
+            if not kept or self.finished[number].integer_error < self.finished[kept[-1]].integer_error:
+                kept.append(number)
+        return tuple(reversed(kept))
 
     def family_of(self, number: int) -> Family:
         """The supernet that a part is of."""
@@ -79,23 +95,40 @@ def search(order: Order, modelled: Modelled, gathered: Gathered, section: Search
     """
     if not gathered.labels or modelled.graph is None:
         raise UserError("a search needs classes and a model that is a Graph", where="[search]", hint="Leave [search] out.")
-    quest = Quest(order=order, gathered=gathered, section=section, engine=engine, devices=devices_of(order))
+    spaces = {name: space_of(graph, _options(section)) for name, graph in _starts(order, gathered, section, modelled.graph)}
+    impossible = {one.name: reason for one in devices_of(order) if (reason := _proven(spaces, one)) is not None}
+    possible = tuple(one for one in devices_of(order) if one.name not in impossible)
+    quest = Quest(order=order, gathered=gathered, section=section, engine=engine, devices=possible)
     families: list[Family] = []
     assessed: list[Assessed] = []
-    for name, graph in _starts(quest, modelled.graph):
-        space = space_of(graph, _options(section))
+    for name, space in spaces.items() if possible else ():
         trained = _supernet(quest, name, space)
         judge = _judge(trained, gathered)
         families.append(Family(name=name, graph=trained, whole_error=error_of(judge, part_of(judge, (), Cutter(trained)))))
         assessed += _looked(quest, name, msgspec.structs.replace(space, graph=trained), judge)
-    hopeless = min(family.whole_error for family in families) + _HOPE
+    plausible = (
+        min((family.whole_error for family in families), default=0.0)
+        + (order.contract.promises.accuracy_drop_max or 0.0)
+        + _HOPE
+    )
     chosen = {
-        one.name: finalists(assessed, one.name, main_cost(one), section.finalists, plausible_error=hopeless)
+        one.name: finalists(assessed, one.name, main_cost(one), section.finalists, plausible_error=plausible)
         for one in quest.devices
     }
     finished = _finished(quest, families, {number: assessed[number] for number in union(chosen)})
-    chosen = {name: tuple(number for number in numbers if number in finished) for name, numbers in chosen.items()}
-    return Found(families=tuple(families), assessed=tuple(assessed), finished=finished, chosen=chosen)
+    return Found(families=tuple(families), assessed=tuple(assessed), finished=finished, chosen=chosen, impossible=impossible)
+
+
+def _proven(spaces: Mapping[str, Space], device: Device) -> Infeasible | None:
+    """Why none of the spaces has a model within a device's budget, where that is certain: the answer that comes nearest."""
+    found = []
+    for space in spaces.values():
+        cutter = Cutter(space.graph)
+        answer = proven(cutter.cut(decisions_of(space, least(space), cutter)).graph, device)
+        if answer is None:
+            return None
+        found.append(answer)
+    return min(found, key=lambda answer: (answer.bound or 0.0) / answer.budget)
 
 
 def devices_of(order: Order) -> tuple[Device, ...]:
@@ -114,14 +147,14 @@ def _options(section: SearchSection) -> SpaceOptions:
     )
 
 
-def _starts(quest: Quest, graph: Graph) -> list[tuple[str, Graph]]:
+def _starts(order: Order, gathered: Gathered, section: SearchSection, graph: Graph) -> list[tuple[str, Graph]]:
     """The Graphs that supernets are made of: zoo models with fresh weights, or the contract's model with its own."""
     from marram.model import zoo
 
-    section, model = quest.section, quest.order.contract.model
+    model = order.contract.model
     if not section.families:
         return [(model.name, graph)]
-    shape, classes = output_shape(quest.gathered.preprocess), len(quest.gathered.labels)
+    shape, classes = output_shape(gathered.preprocess), len(gathered.labels)
     found = []
     for source in section.families:
         name = source.removeprefix(ZOO)

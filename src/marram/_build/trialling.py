@@ -22,6 +22,7 @@ from marram.search.infeasibility import not_found
 from marram.search.pricing import main_cost
 
 _NOT_TESTED = "not tested: a costlier model broke a promise"
+_FATES = {True: "not tested: another one is cheaper and no worse", False: "its worker died twice"}
 
 
 class Shipped(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +39,12 @@ def ship_found(shipping: Shipping, name: str, baseline: Measurement | None, foun
     Where none does, the contract's own model is tested as well, and if it keeps no more, the one that came nearest is sealed.
     """
     budgets = {limit.promise for limit in budget_limits(shipping.order.contract.targets[name])}
-    fates: dict[int, str] = {}
+    cost = next(main_cost(device) for device in devices_of(shipping.order) if device.name == name)
+    fates = {number: _FATES[number in found.finished] for number in found.chosen.get(name, ())}
     tried: list[Tried] = []
     kept: tuple[int, Tried] | None = None
     ended = False
-    for number in reversed(found.chosen[name]):
+    for number in found.candidates(name, cost):
         if ended:
             fates[number] = _NOT_TESTED
             continue
@@ -128,7 +130,10 @@ def record(shipping: Shipping, found: Found, shipped_by: dict[str, Shipped]) -> 
         parts=parts,
         models=models,
         whole_error={family.name: family.whole_error for family in found.families},
-        verdicts={name: not_found(found.assessed, name, section) for name, section in order.contract.targets.items()},
+        verdicts={
+            name: found.impossible.get(name) or not_found(found.assessed, name, section)
+            for name, section in order.contract.targets.items()
+        },
     )
 
 

@@ -9,13 +9,18 @@ Two kinds of answer, told apart:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
 
+from marram.compile.c.families import family_of
 from marram.core.contract import TargetSection
+from marram.core.graph import Graph
+from marram.measure.prediction import lower_bounds
+from marram.model.counts import counts
 from marram.search.choosing import Assessed
+from marram.search.pricing import Device
 
 
 class Infeasible(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +43,65 @@ class Infeasible(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     bound: float | None
     nearest: dict[str, float]
     why: str
+
+
+MACS_PER_INSTRUCTION = {"mve": 16, "dsp": 2, "armv7m": 1, "armv6m": 1, "portable": 1}
+"""The most products that one instruction of a family's cores adds up: VMLADAV.S8, SMLAD, MLA. Source: Arm's manuals."""
+
+_MOST_INSTRUCTIONS_PER_CYCLE = {"cortex-m7": 2, "cortex-m85": 2}
+"""Cores that may end two instructions in a cycle; all others end one."""
+
+
+def proven(least: Graph, device: Device) -> Infeasible | None:
+    """The answer where not even the least part of a space can meet a budget; None where that is not certain.
+
+    Every part has at least as many weights, products and elements of input as the least one: what this one cannot, none can.
+
+    Args:
+        least: the least part as a float Graph.
+        device: the target with its budget.
+    """
+    if not device.in_c:
+        return None
+    rows = [(bound / limit - 1, key, limit, bound, why) for key, limit, bound, why in _bounds(least, device) if bound > limit]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: (-row[0], row[1]))
+    _, _, limit, bound, why = rows[0]
+    return Infeasible(
+        target=device.name,
+        kind="proven",
+        binding=tuple(row[1] for row in rows),
+        budget=limit,
+        bound=bound,
+        nearest={row[1]: row[3] for row in rows},
+        why=why,
+    )
+
+
+def _bounds(least: Graph, device: Device) -> Iterator[tuple[str, float, float, str]]:
+    """Key, budget, bound and reason, for each budget that sizes alone say something of."""
+    section, target = device.section, device.target
+    sizes, macs = lower_bounds(least, target), counts(least).macs
+    if section.ram_kib is not None:
+        kib = sizes.ram_bytes / 1024
+        text = f"inputs and outputs alone take {sizes.ram_bytes:,} bytes, and ram_kib = {section.ram_kib:g}"
+        yield "ram_kib", section.ram_kib, kib, text
+    if section.flash_kib is not None:
+        kib = sizes.flash_bytes / 1024
+        text = f"the smallest net of the space has {sizes.flash_bytes:,} bytes of int8 weights"
+        yield "flash_kib", section.flash_kib, kib, f"{text}, and flash_kib = {section.flash_kib:g}"
+    if target.clock_hz is None:
+        return
+    family = family_of(target).name
+    cycles = macs / MACS_PER_INSTRUCTION[family] / _MOST_INSTRUCTIONS_PER_CYCLE.get(target.core, 1)
+    least_ms = cycles / target.clock_hz * 1e3
+    work = f"the smallest net of the space needs {macs:,} products, at most {MACS_PER_INSTRUCTION[family]} an instruction"
+    if section.latency_ms is not None:
+        yield "latency_ms", section.latency_ms, least_ms, f"{work}: {least_ms:.3g} ms, and latency_ms = {section.latency_ms:g}"
+    if section.energy_uj is not None and target.power is not None:
+        least_uj = target.power.active_mw * (1 - target.power.spread) * least_ms
+        yield "energy_uj", section.energy_uj, least_uj, f"{work}: {least_uj:.3g} uJ, and energy_uj = {section.energy_uj:g}"
 
 
 def nearest(assessed: Sequence[Assessed], device: str) -> Assessed | None:

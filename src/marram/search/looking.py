@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from marram.core.ports import Progress
+from marram.measure.prediction import PriceCache
 from marram.search.choosing import Assessed
 from marram.search.engines import Engine
 from marram.search.estimation import Judge, error_of, part_of
@@ -32,21 +33,25 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seed: int = 0
 
 
-class Assessment(msgspec.Struct, frozen=True, kw_only=True):
-    """What workers are sent once: called with values it gives the part's error and what it costs on a device."""
+class Assessment:
+    """What workers are sent once: called with values it gives the part's error and what it costs on a device.
 
-    judge: Judge
-    space: Space
-    device: Device
+    It remembers the space's groups and the prices of layers, neither of which changes what it gives.
+    """
+
+    def __init__(self, judge: Judge, space: Space, device: Device) -> None:
+        self._judge, self._space, self._device = judge, space, device
+        self._cutter, self._prices = Cutter(judge.graph), PriceCache()
 
     def __call__(self, values: Values) -> Outcome:
         """The part's outcome: its error, then the costs that are weighed against it."""
-        cutter = Cutter(self.judge.graph)
-        part = part_of(self.judge, decisions_of(self.space, values, cutter), cutter)
-        prices = price(part, self.device)
-        costs = tuple(prices[name] for name in objectives(self.device))
+        part = part_of(self._judge, decisions_of(self._space, values, self._cutter), self._cutter)
+        prices = price(part, self._device, self._prices)
+        costs = tuple(prices[name] for name in objectives(self._device))
         return Outcome(
-            objectives=(error_of(self.judge, part), *costs), violations=excess(prices, self.device.section), figures=prices
+            objectives=(error_of(self._judge, part), *costs),
+            violations=excess(prices, self._device.section),
+            figures=prices,
         )
 
 
@@ -83,15 +88,15 @@ def look(
 def _of_device(
     space: Space, judge: Judge, device: Device, effort: Effort, *, family: str, engine: Engine, known: Known, progress: Progress
 ) -> list[Assessed]:
-    cutter = Cutter(space.graph)
+    cutter, prices = Cutter(space.graph), PriceCache()
 
     def screen(values: Values) -> Mapping[str, float] | None:
         graph = cutter.cut(decisions_of(space, values, cutter)).graph
-        return excess(price(graph, device), device.section) or None
+        return excess(price(graph, device, prices), device.section) or None
 
     done = study(
         space.variables,
-        Assessment(judge=judge, space=space, device=device),
+        Assessment(judge, space, device),
         objectives=[Objective(name=name) for name in (_ERROR, *objectives(device))],
         population=effort.population,
         generations=-(-effort.trials // effort.population),

@@ -14,6 +14,7 @@ from marram.core.contract import TargetSection
 from marram.core.graph import Graph
 from marram.core.target import Target
 from marram.measure import budget_limits
+from marram.measure.prediction import PriceCache, predict
 from marram.model.counts import counts
 
 COUNTED = ("macs", "weight_bytes")
@@ -29,7 +30,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     in_c: bool
 
 
-def price(graph: Graph, device: Device) -> dict[str, float]:
+def price(graph: Graph, device: Device, cache: PriceCache | None = None) -> dict[str, float]:
     """What a float Graph will cost once quantised, by the names that Evidence has for the figures.
 
     ``macs`` and ``weight_bytes`` (int8) for every device; for one that takes C ``instructions``, ``ram_bytes``,
@@ -39,7 +40,9 @@ def price(graph: Graph, device: Device) -> dict[str, float]:
     found = {"macs": float(counted.macs), "weight_bytes": float(counted.parameters)}
     if not device.in_c:
         return found
-    raise NotImplementedError
+    limit = device.section.ram_kib
+    within = None if limit is None else int(limit * 1024)
+    return found | predict(graph, device.target, ram_limit_bytes=within, cache=cache).figures
 
 
 def excess(prices: Mapping[str, float], section: TargetSection) -> dict[str, float]:
