@@ -104,7 +104,8 @@ def to_nearest(given: Pair) -> Found:
 
 
 def assigned(given: Pair, share: float, *after: Decision) -> Found:
-    made = assign_bits(given.graph, budget_share=share, material=given.material, bits=(4, 2), samples=64)
+    rounding = next((one for one in after if isinstance(one, Round)), None)
+    made = assign_bits(given.graph, budget_share=share, material=given.material, bits=(4, 2), samples=64, rounding=rounding)
     counts = {bits: sum(b == bits for b in made.weight_bits.values()) for bits in (4, 2)}
     remark = f"{counts[4]} layers of 4 bits, {counts[2]} of 2, of {len(every_layer(given.graph))}"
     return by(given, Quantise(weight_bits=made.weight_bits), *after, remark=remark)

@@ -11,13 +11,13 @@ from tests.compress.integers.test_quantisation import real_outputs
 
 from marram.compile.c.families import FAMILIES
 from marram.compile.c.generation import generate
-from marram.compress import Material, closeness, fold, quantise
+from marram.compress import Material, apply, closeness, fold, quantise
 from marram.compress.integers.assignment import assign_bits
 from marram.compress.integers.precision import sensitivities
 from marram.compress.integers.weight_bytes import weight_bytes
 from marram.core import operators as ops
 from marram.core.errors import UserError
-from marram.core.recipe import Quantise
+from marram.core.recipe import Quantise, Recipe, Round
 from marram.model.reference import interpret
 from marram.model.training import ArrayExamples
 
@@ -106,6 +106,21 @@ def test_two_bits_go_further_and_decisions_add_up(graph, material):
     assert (last.weight_bytes, last.closeness_db) == (made.bytes_after, made.closeness_db_after)
     assert made.accuracy_before == 1.0 or made.accuracy_before > made.accuracy_after
     assert made == assign_bits(graph, budget_share=0.4, material=material, bits=(4, 2))
+
+
+def test_layers_are_measured_as_they_will_be_rounded(graph, material):
+    plain = assign_bits(graph, budget_share=0.4, material=material, bits=(4, 2))
+    rounding = Round(iterations=100)
+    made = assign_bits(graph, budget_share=0.4, material=material, bits=(4, 2), rounding=rounding)
+    assert made.share <= 0.4
+    assert made.closeness_db_after > plain.closeness_db_after
+    near = closeness(graph, material.calibration)
+    ends = [
+        near(apply(graph, Recipe(decisions=(Quantise(weight_bits=one.weight_bits), rounding)), material))
+        for one in (plain, made)
+    ]
+    assert ends[1] >= ends[0] - 0.1
+    assert ends[1] == pytest.approx(made.closeness_db_after, abs=4)
 
 
 def test_layers_can_be_kept_and_a_score_given(graph, material):

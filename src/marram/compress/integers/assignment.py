@@ -17,7 +17,7 @@ from marram.compress.integers.widths import check_names
 from marram.compress.material import Material
 from marram.core.errors import UserError
 from marram.core.graph import Graph
-from marram.core.recipe import Quantise, WeightBits
+from marram.core.recipe import Quantise, Round, WeightBits
 
 _LEAST = 1e-12
 
@@ -69,6 +69,7 @@ def assign_bits(
     decision: Quantise = Quantise(),  # noqa: B008  # a frozen value
     score: Score | None = None,
     samples: int = 128,
+    rounding: Round | None = None,
 ) -> Assignment:
     """The bits of each layer's weights with which all take at most a share of what they take in 8 bits.
 
@@ -81,12 +82,14 @@ def assign_bits(
         decision: how everything else is quantised; weights that have fewer bits in it already are not touched.
         score: higher is better, finite, and never of the test set; None takes the closeness of the outputs.
         samples: how many are used at most.
+        rounding: the decision that is to follow the quantisation, if any: layers are then measured as it rounds them, each by
+            itself. 2 bits in particular do far less damage so.
 
     Raises:
         UserError: no assignment meets the budget; says how near one comes. Or a name is no node's.
         DataError: there are no samples.
     """
-    bench = Bench(exact, material, decision, score=score, samples=samples)
+    bench = Bench(exact, material, decision, score=score, samples=samples, rounding=rounding, bits=bits)
     check_names(keep, [node.name for node in bench.exact.nodes], "keep")
     fixed = {*keep, *decision.weight_bits, *decision.channel_bits}
     layers = [nodes for nodes in layers_to_pack(bench.exact, decision) if not fixed & set(nodes)]

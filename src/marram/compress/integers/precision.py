@@ -14,6 +14,7 @@ import numpy as np
 from marram.compress.integers.calibration import Range, calibrate
 from marram.compress.integers.grid import greatest
 from marram.compress.integers.quantisation import quantise_by_ranges
+from marram.compress.integers.rounding import round_adaptively
 from marram.compress.integers.stepping import to_inputs
 from marram.compress.integers.weight_bytes import weight_bytes
 from marram.compress.integers.weight_scales import least_squares
@@ -23,8 +24,8 @@ from marram.compress.replay import closeness
 from marram.compress.rewrites.folding import fold
 from marram.compress.rewrites.recurrence import unroll
 from marram.core.errors import UserError
-from marram.core.graph import Array, Graph, Node
-from marram.core.recipe import Quantise, WeightBits
+from marram.core.graph import Array, Graph, Node, Tensor, with_nodes
+from marram.core.recipe import Quantise, Round, WeightBits
 from marram.model.reference import interpret
 from marram.model.spec import RULES
 
@@ -68,9 +69,21 @@ class Bench:
         decision: how everything else is quantised; its bits are where fewer ones start from.
         score: what damage is a fall of; None: the noise power that the closeness in decibels stands for.
         samples: how many samples closeness and accuracy are measured on at most.
+        rounding: weights of fewer bits are measured as this decision would round each layer by itself; None: to the nearest.
+        bits: for which ``rounding`` makes them ready.
     """
 
-    def __init__(self, exact: Graph, material: Material, decision: Quantise, *, score: Score | None, samples: int) -> None:
+    def __init__(
+        self,
+        exact: Graph,
+        material: Material,
+        decision: Quantise,
+        *,
+        score: Score | None,
+        samples: int,
+        rounding: Round | None = None,
+        bits: tuple[WeightBits, ...] = (),
+    ) -> None:
         self.exact, self.material, self.decision = unroll(fold(exact)), material, decision
         self.score, self.samples = score, samples
         self.ranges: Mapping[str, Range] = calibrate(
@@ -79,10 +92,24 @@ class Bench:
         self._closeness = closeness(self.exact, material.calibration, limit=samples)
         self._known: dict[tuple[tuple[str, Any], ...], Measured] = {}
         self._held_out = _held_out(material, samples)
+        self._rounded: dict[tuple[str, int], tuple[Tensor, Array]] = {}
+        for few in bits if rounding else ():
+            self._make_ready(few, rounding or Round())
+
+    def _make_ready(self, few: WeightBits, rounding: Round) -> None:
+        """Keep every layer's weights in so many bits as the decision rounds them, each by itself in the int8 graph."""
+        names = [name for nodes in layers_to_pack(self.exact, self.decision) for name in nodes if len(nodes) == 1]
+        low, plain = self.graph(dict.fromkeys(names, few), {}), self.graph({}, {})
+        made = round_adaptively(
+            self.exact, low, msgspec.structs.replace(rounding, nodes=tuple(names)), self.material, along=plain
+        )
+        for node in made.nodes:
+            if node.name in names:
+                self._rounded[node.name, few] = made.tensors[node.inputs[1]], made.constants[node.inputs[1]]
 
     def graph(self, weight_bits: Mapping[str, WeightBits], channel_bits: Mapping[str, tuple[WeightBits, ...]]) -> Graph:
         """The integer Graph with these bits beside those of the decision."""
-        return quantise_by_ranges(
+        made = quantise_by_ranges(
             self.exact,
             self.ranges,
             keep_float=self.decision.keep_float,
@@ -91,6 +118,12 @@ class Bench:
             channel_bits={**self.decision.channel_bits, **channel_bits},
             activation_bits=self.decision.activation_bits,
         )
+        changed = {}
+        for node in made.nodes:
+            tensor, weights = self._rounded.get((node.name, weight_bits.get(node.name, 8)), (None, None))
+            if weights is not None and tensor == made.tensors[node.inputs[1]]:
+                changed[node.inputs[1]] = weights
+        return with_nodes(made, made.nodes, constants=changed)
 
     def measured(
         self, weight_bits: Mapping[str, WeightBits], channel_bits: Mapping[str, tuple[WeightBits, ...]] | None = None

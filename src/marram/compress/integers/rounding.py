@@ -57,7 +57,7 @@ def rounded_adaptively(standing: Standing, decision: Round, material: Material) 
     return msgspec.structs.replace(standing, integer=made)
 
 
-def round_adaptively(exact: Graph, integer: Graph, decision: Round, material: Material) -> Graph:
+def round_adaptively(exact: Graph, integer: Graph, decision: Round, material: Material, *, along: Graph | None = None) -> Graph:
     """The integer Graph with weights rounded up or down for the least error of each layer's outputs.
 
     Scales, biases and the bits that a channel's weights take stay as they are. Layers whose weights are shared are left alone.
@@ -68,6 +68,8 @@ def round_adaptively(exact: Graph, integer: Graph, decision: Round, material: Ma
         decision: which layers (empty: those whose weights lie within 4 bits), iterations and learning rate of the relaxed
             form. All weights move at once and from nearest rounding on, so ``seed`` changes nothing.
         material: calibration samples.
+        along: another quantisation of ``exact``, whose activations the layers read instead of those of the layers before
+            them; each is then rounded by itself.
 
     Raises:
         UserError: a name in ``nodes`` is no node's, or the node has no weights of its own.
@@ -83,11 +85,17 @@ def round_adaptively(exact: Graph, integer: Graph, decision: Round, material: Ma
         while partner is not None and done < partner:
             step(exact, done, floats, forget_float)
             done += 1
-        if partner is not None and node.name in chosen:
+        if partner is not None and node.name in chosen and _reads_alike(integer, along, node):
             material.progress(f"rounding {node.name}", index / len(integer.nodes))
             integer = _rounded((exact, exact.nodes[partner], floats), (integer, integer.nodes[index], integers), decision)
-        step(integer, index, integers, forget)
+        step(along or integer, index, integers, forget)
     return integer
+
+
+def _reads_alike(integer: Graph, along: Graph | None, node: Node) -> bool:
+    """Whether a layer's inputs are on the same grid in both graphs."""
+    name = node.inputs[0]
+    return along is None or (name in along.tensors and along.tensors[name] == integer.tensors[name])
 
 
 def _chosen(exact: Graph, integer: Graph, nodes: tuple[str, ...]) -> frozenset[str]:
