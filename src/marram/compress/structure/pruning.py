@@ -121,7 +121,7 @@ def _cut(graph: Graph, goal: float, job: _Job) -> Graph:
         )
     for part in range(1, _ROUNDS + 1):
         alive = _round(cut, alive, start * (goal / start) ** (part / _ROUNDS))
-    return cut.made(alive)
+    return cut.made(_given_back(cut, alive, goal))
 
 
 def _round(cut: _Cut, alive: _Alive, goal: float) -> _Alive:
@@ -135,6 +135,31 @@ def _round(cut: _Cut, alive: _Alive, goal: float) -> _Alive:
         else:
             short = middle
     return _kept(cut, alive, order[:enough])
+
+
+def _given_back(cut: _Cut, alive: _Alive, goal: float) -> _Alive:
+    """Channels that the goal still has room for come back, first those that matter most for what they cost."""
+    while True:
+        now, rows = cut.cost(alive), []
+        for group in cut.found:
+            more = _more(cut, group, alive[group.name])
+            if len(more) > len(alive[group.name]):
+                cost = cut.cost({**alive, group.name: more})
+                score = float(cut.scores[group.name][np.setdiff1d(more, alive[group.name])].sum())
+                if cost <= goal:
+                    rows.append((score / max(cost - now, 1e-12), group.name, more))
+        if not rows:
+            return alive
+        _, name, more = max(rows, key=lambda row: row[:2])
+        alive = {**alive, name: more}
+
+
+def _more(cut: _Cut, group: Group, channels: Array) -> Array:
+    """A kernel's step more channels of a group, or one head: the most important of those that are gone."""
+    scores = cut.scores[group.name].copy()
+    scores[channels] = np.inf
+    wanted = len(channels) + 1
+    return most_important(scores, wanted if group.unit > 1 else _rounded(wanted))
 
 
 def _kept(cut: _Cut, alive: _Alive, gone: list[tuple[str, int]]) -> _Alive:
