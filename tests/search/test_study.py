@@ -197,6 +197,22 @@ def test_a_killed_process_loses_the_running_trials_alone(tmp_path: Path) -> None
     assert len((tmp_path / "count").read_text()) <= len(whole.trials) + 4, "two that ran, and two that had just ended"
 
 
+def test_what_is_known_again_is_what_was_new() -> None:
+    kept: dict[str, bytes] = {}
+
+    class Memory:
+        get = staticmethod(kept.get)
+        put = staticmethod(kept.__setitem__)
+
+    first, again = (searched(evaluate=whole_numbers, known=Kept(Memory(), scope="one")) for _ in range(2))
+    assert len(kept) == 32
+    assert encode(first) == encode(again)
+
+
+def whole_numbers(values: Mapping[str, Value]) -> Outcome:
+    return Outcome(objectives=(int(values["x0"]), np.float64(values["x1"])), figures={"x": np.float32(0.5)})
+
+
 def test_what_was_kept_for_another_evaluation_is_not_known() -> None:
     kept: dict[str, bytes] = {}
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, prod
 from typing import Literal
 
+from marram.core.codec import decode, encode
 from marram.core.errors import UserError
 from marram.core.ports import Progress
 from marram.search.engines.engine import Engine, Failed, silent
@@ -174,6 +175,7 @@ def _judged(
     fault = outcome.reason if isinstance(outcome, Failed) else _fault(outcome, objectives)
     if isinstance(outcome, Failed) or fault is not None:
         return Trial(number=number, generation=generation, values=values, status="failed", reason=fault)
+    outcome = decode(encode(outcome), Outcome)  # as it will be when it is known: a whole number among reals is a real
     return Trial(
         number=number,
         generation=generation,

@@ -56,7 +56,7 @@ print(json.dumps(found))
 
 def test_a_local_ray_gives_what_the_other_engines_give(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", JOB, str(tmp_path)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert run.stderr == ""
     found = json.loads(run.stdout)  # and Ray printed nothing there
     assert found["squares"] == [0, 1, 4, 9, 16]

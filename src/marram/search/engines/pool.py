@@ -58,7 +58,7 @@ class _Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            if self._function is not function:
+            if self._function != function:  # of one study it is the same in all generations
                 send(self._process.stdin, b"F", function)
                 self._function = function
             send(self._process.stdin, b"I", item)
