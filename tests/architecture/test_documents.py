@@ -23,6 +23,7 @@ SECTIONS = [
     contract.PromiseSection,
     contract.TrainingSection,
     contract.CompressSection,
+    contract.SearchSection,
     contract.TargetSection,
 ]
 ROOMS = "core|sense|data|model|compress|compile|measure|search|bundle|runtime|report|cli"

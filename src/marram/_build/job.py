@@ -18,7 +18,7 @@ from marram._build.order import Order
 from marram._build.project import Project, exclusive, find_project
 from marram._build.searching import search
 from marram._build.shipment import Models, Shipping
-from marram._build.shipping import measured, profile, programs_for, ship
+from marram._build.shipping import measured, profile, profile_of, programs_for, ship
 from marram._build.shrinking import Shrunk, shrink
 from marram._build.trialling import record, ship_found
 from marram.compress import fold
@@ -26,7 +26,7 @@ from marram.core.codec import decode, digest, encode
 from marram.core.contract import Contract, TargetSection
 from marram.core.contract_file import parse
 from marram.core.durable import remove_parts, write_atomically
-from marram.core.errors import IntegrityError, UserError
+from marram.core.errors import ContractError, IntegrityError, UserError
 from marram.core.graph import Graph
 from marram.core.ports import Progress
 from marram.measure import Measurement
@@ -34,6 +34,7 @@ from marram.model import describe, draw
 from marram.model.counts import counts
 from marram.report.page import page
 from marram.report.record import BuildResult, ModelSummary, Stage, TargetResult
+from marram.search.acceptance import contradictions, too_few_samples
 from marram.search.engines import Engine, processes, serial
 
 REPORT_NAME = "report.html"
@@ -146,7 +147,7 @@ def _run(order: Order) -> BuildResult:
         damage=() if shrunk is None else shrunk.damage,
         targets=targets,
         lineage=_lineage(contract, gathered, modelled, shrunk, targets),
-        marks=_marks(modelled, targets),
+        marks=(*_marks(modelled, targets), *_too_small(contract, gathered)),
         search=searched,
     )
 
@@ -238,6 +239,12 @@ def _marks(modelled: Modelled, targets: tuple[TargetResult, ...]) -> tuple[str, 
     return tuple(marks)
 
 
+def _too_small(contract: Contract, gathered: Gathered) -> tuple[str, ...]:
+    """A promise that a test part of this size cannot show, and how large it would have to be."""
+    reason = too_few_samples(contract.promises, len(gathered.test))
+    return () if reason is None else (f"The test part is too small for what is promised: {reason}.",)
+
+
 def _lineage(
     contract: Contract, gathered: Gathered, modelled: Modelled, shrunk: Shrunk | None, targets: tuple[TargetResult, ...]
 ) -> dict[str, str]:
@@ -257,8 +264,14 @@ def _stages(records: list[StageRecord]) -> tuple[Stage, ...]:
 
 
 def _contract(project: Project) -> tuple[str, Contract]:
+    """The contract and its text. Raises ContractError where no model at all can keep it."""
     text = project.contract_path.read_text(encoding="utf-8")
-    return text, parse(text, where=str(project.contract_path))
+    contract = parse(text, where=str(project.contract_path))
+    targets = {name: profile_of(project.folder, section) for name, section in contract.targets.items()}
+    impossible = contradictions(contract, targets)
+    if impossible:
+        raise ContractError(impossible, where=str(project.contract_path))
+    return text, contract
 
 
 def _fingerprint(project: Project, contract: Contract) -> str:

@@ -13,8 +13,8 @@ from marram._build.gathering import Gathered
 from marram._build.modelling import ZOO, Modelled
 from marram._build.order import Order
 from marram._build.replaying import material_digest, material_of, remember
+from marram._build.shipping import profile_of
 from marram._build.shrinking import allowed
-from marram.compile import device
 from marram.compile.c.text.sources import kernels_digest
 from marram.core.codec import digest
 from marram.core.contract import SearchSection
@@ -135,8 +135,7 @@ def devices_of(order: Order) -> tuple[Device, ...]:
     """The contract's targets as a search sees them."""
     found = []
     for name, section in order.contract.targets.items():
-        path = order.project.folder / section.device
-        target = device(path if section.device.endswith(".toml") else section.device)
+        target = profile_of(order.project.folder, section)
         found.append(Device(name=name, target=target, section=section, in_c=takes_c(section, target)))
     return tuple(found)
 

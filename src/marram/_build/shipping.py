@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import msgspec
 
@@ -91,9 +92,13 @@ def tried_for(shipping: Shipping, name: str, baseline: Measurement | None) -> tu
 
 
 def profile(shipping: Shipping, section: TargetSection) -> Target:
+    """The device profile that a target names."""
+    return profile_of(shipping.order.project.folder, section)
+
+
+def profile_of(folder: Path, section: TargetSection) -> Target:
     """The device profile that a target names; a path is taken from the project's folder."""
-    path = shipping.order.project.folder / section.device
-    return device(path if section.device.endswith(".toml") else section.device)
+    return device(folder / section.device if section.device.endswith(".toml") else section.device)
 
 
 def programs_for(shipping: Shipping, section: TargetSection, target: Target) -> tuple[Program, ...]:

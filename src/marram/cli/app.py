@@ -15,7 +15,8 @@ import typer
 from rich.markup import escape
 
 import marram
-from marram.cli import decisions
+from marram.cli import debugging, decisions
+from marram.cli.engines import EngineName, engine_of
 from marram.cli.options import AsJson
 from marram.cli.output import failures, print_json, progress, screen
 from marram.cli.screens import show_bench, show_build, show_compiled, show_core_bench
@@ -33,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 decisions.register(app)
+debugging.register(app)
 
 
 def _print_version(*, wanted: bool) -> None:
@@ -87,6 +89,9 @@ def build(
     place: Place = Path(),
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    engine: Annotated[EngineName, typer.Option(help="What runs the trials of a search.")] = EngineName.processes,
+    workers: Annotated[int | None, typer.Option(min=1, help="How many trials run at once; one for each processor.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; a local one if not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Build every target of the contract, prove it, and say which promises hold."""
@@ -101,8 +106,8 @@ def build(
                 rows = [(stage.name, "nothing to do" if stage.cached else "will run") for stage in stages]
                 screen.print(plain_table(("stage", "plan"), rows))
             raise typer.Exit(EXIT_OK)
-        with progress() as report:
-            result = marram.build(place, progress=report)
+        with progress() as report, engine_of(engine, workers, address) as trials:
+            result = marram.build(place, engine=trials, progress=report)
     if as_json:
         print_json(result)
     else:
