@@ -4,7 +4,8 @@ Each step cuts to a share between, by the importance that channels have then, an
 is measured anew several times, for it depends on how many of its neighbours are left. Kept counts are rounded up to multiples
 of four: kernels of cores with SIMD work on channels by fours and more (the dual 16-bit multiplies of Armv7E-M, unrolled
 twice; lanes of Helium), and the rest of a row costs about what four channels do. The share is met all the same: further
-channels go elsewhere.
+channels go elsewhere. No step takes more than half of a group where the share can be met without: importance was measured
+with the others there.
 """
 
 from __future__ import annotations
@@ -33,11 +34,15 @@ _Alive = Mapping[str, Array]
 
 
 class _Cut(msgspec.Struct, frozen=True, kw_only=True):
-    """A Graph that channels are taken out of: its groups, their scores, how many stay at least, and what a Graph costs."""
+    """A Graph that channels are taken out of.
+
+    ``scores`` by group, ``of_loss`` whether they are in units of loss; ``least`` channels of a group stay; what a Graph costs.
+    """
 
     graph: Graph
     found: tuple[Group, ...]
     scores: dict[str, Array]
+    of_loss: bool
     least: dict[str, int]
     price: Callable[[Graph], float]
 
@@ -92,13 +97,14 @@ def _price(decision: Prune, material: Material) -> Callable[[Graph], float]:
     return lambda graph: float(cost(graph)[resource])
 
 
-def _rounded(count: int) -> int:
-    return -(-count // _MULTIPLE) * _MULTIPLE
+def _multiple(group: Group, count: int) -> int:
+    """A count as the kernels like it; heads and the like are taken one by one."""
+    return min(group.size, count if group.unit > 1 else -(-count // _MULTIPLE) * _MULTIPLE)
 
 
 def _least(group: Group) -> int:
     """How many channels stay at least. Of heads and the like two: the axis of one is none, and what it was tied to is free."""
-    return min(group.size, 2 if group.unit > 1 else _rounded(-(-group.size // _LEAST_PART)))
+    return min(group.size, 2) if group.unit > 1 else _multiple(group, -(-group.size // _LEAST_PART))
 
 
 def _cut(graph: Graph, goal: float, job: _Job) -> Graph:
@@ -108,20 +114,35 @@ def _cut(graph: Graph, goal: float, job: _Job) -> Graph:
         return graph
     found = groups(graph)
     scores = importance(graph, found, job.decision.importance, job.material)
-    if job.decision.importance != "taylor":  # their units differ from layer to layer
-        scores = {name: score / max(float(score.mean()), 1e-12) for name, score in scores.items()}
-    cut = _Cut(graph=graph, found=found, scores=scores, least=job.least, price=job.price)
+    of_loss = job.decision.importance == "taylor"
+    cut = _Cut(graph=graph, found=found, scores=scores, of_loss=of_loss, least=job.least, price=job.price)
     alive: _Alive = {group.name: np.arange(group.size) for group in found}
-    floor = cut.cost(_kept(cut, alive, _ranking(cut, alive)))
-    if floor > goal:
+    half = {group.name: max(job.least.get(group.name, 1), _multiple(group, -(-group.size // 2))) for group in found}
+    if _narrowest(msgspec.structs.replace(cut, least=half), alive) <= goal:
+        cut = msgspec.structs.replace(cut, least=half)
+    elif (narrowest := _narrowest(cut, alive)) > goal:
         raise UserError(
             f"a share of {goal / job.whole:.3f} of its {job.decision.resource} cannot be reached",
             where="pruning",
-            hint=f"The least that channels alone can make of it is {floor / job.whole:.3f}.",
+            hint=f"The least that channels alone can make of it is {narrowest / job.whole:.3f}.",
         )
     for part in range(1, _ROUNDS + 1):
         alive = _round(cut, alive, start * (goal / start) ** (part / _ROUNDS))
     return cut.made(_given_back(cut, alive, goal))
+
+
+def _narrowest(cut: _Cut, alive: _Alive) -> float:
+    """The least that a cut can come to."""
+    return cut.cost(_kept(cut, alive, [(name, channel) for name, channels in alive.items() for channel in channels.tolist()]))
+
+
+def _weighed(cut: _Cut, name: str, channels: Array) -> Array:
+    """Scores that compare between groups: (channels,). Of others than Taylor's: each channel's part of its group's.
+
+    Norms differ from layer to layer, and a channel of few is worth more than one of many.
+    """
+    scores = cut.scores[name][channels]
+    return scores if cut.of_loss else scores / max(float(scores.sum()), 1e-30)
 
 
 def _round(cut: _Cut, alive: _Alive, goal: float) -> _Alive:
@@ -145,7 +166,7 @@ def _given_back(cut: _Cut, alive: _Alive, goal: float) -> _Alive:
             more = _more(cut, group, alive[group.name])
             if len(more) > len(alive[group.name]):
                 cost = cut.cost({**alive, group.name: more})
-                score = float(cut.scores[group.name][np.setdiff1d(more, alive[group.name])].sum())
+                score = float(_weighed(cut, group.name, more)[~np.isin(more, alive[group.name])].sum())
                 if cost <= goal:
                     rows.append((score / max(cost - now, 1e-12), group.name, more))
         if not rows:
@@ -158,8 +179,7 @@ def _more(cut: _Cut, group: Group, channels: Array) -> Array:
     """A kernel's step more channels of a group, or one head: the most important of those that are gone."""
     scores = cut.scores[group.name].copy()
     scores[channels] = np.inf
-    wanted = len(channels) + 1
-    return most_important(scores, wanted if group.unit > 1 else _rounded(wanted))
+    return most_important(scores, _multiple(group, len(channels) + 1))
 
 
 def _kept(cut: _Cut, alive: _Alive, gone: list[tuple[str, int]]) -> _Alive:
@@ -167,12 +187,11 @@ def _kept(cut: _Cut, alive: _Alive, gone: list[tuple[str, int]]) -> _Alive:
     fewer = dict.fromkeys(alive, 0)
     for name, _ in gone:
         fewer[name] += 1
-    units = {group.name: group.unit for group in cut.found}
     kept = {}
-    for name, channels in alive.items():
-        wanted = len(channels) - fewer[name]
-        count = max(cut.least.get(name, 1), wanted if units[name] > 1 else _rounded(wanted))
-        kept[name] = channels[most_important(cut.scores[name][channels], count)]
+    for group in cut.found:
+        channels = alive[group.name]
+        count = max(cut.least.get(group.name, 1), _multiple(group, len(channels) - fewer[group.name]))
+        kept[group.name] = channels[most_important(cut.scores[group.name][channels], count)]
     return kept
 
 
@@ -182,8 +201,7 @@ def _ranking(cut: _Cut, alive: _Alive) -> list[tuple[str, int]]:
     rows = []
     for name, channels in alive.items():
         saved = _saved(cut, alive, name, now)
-        for channel in channels.tolist():
-            score = float(cut.scores[name][channel])
+        for channel, score in zip(channels.tolist(), _weighed(cut, name, channels).tolist(), strict=True):
             rows.append((saved <= 0, score / saved if saved > 0 else score, name, channel))
     return [(name, channel) for *_, name, channel in sorted(rows)]
 
