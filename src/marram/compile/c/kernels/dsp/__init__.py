@@ -32,3 +32,6 @@ MAKERS: dict[type, Maker] = {
     ops.Sub: sub,
     ops.Tanh: table,
 }
+
+WEIGHT_BITS = frozenset({8, 4, 2})
+"""The bits of a weight in flash that are served."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
 from marram.compile.c.geometry import Geometry, geometry
+from marram.compile.c.kernels.dsp.packed import UNPACKED_BYTES, pair_stream
 from marram.compile.c.kernels.dsp.packing import Packed, ending_of, packed_pairs, packed_quads, settled
 from marram.compile.c.place import ConstantArray, Place, Routine
-from marram.compile.c.requantisation import requantisation
+from marram.compile.c.requantisation import Requantisation, requantisation
+from marram.core.graph import Array
 from marram.core.operators import Conv2D
 
 
@@ -28,9 +31,30 @@ def conv2d(place: Place) -> Routine:
     by = requantisation(site, op.activation, channel_axis=0)
     matrix, by = settled(weights.reshape(len(weights), -1), by)
     zero_in = site.zero_point(site.input(0))
+    if place.weight_bits != 8:
+        return _packed(place, sizes, matrix, by)
     if place.lean and len(matrix) % 4 == 0 and ending_of(by) != "exact":
         return _lean(sizes, packed_quads(matrix, by), by.zero_point, zero_in)
     return _tiled(sizes, packed_pairs(matrix, by), by.zero_point, zero_in)
+
+
+def _packed(place: Place, sizes: Geometry, matrix: Array, by: Requantisation) -> Routine:
+    """As ``_tiled``, the weights of two channels unpacked into scratch for each three pixels."""
+    if place.lean:
+        raise place.site.error("packed weights take scratch to unpack")
+    ending = ending_of(by)
+    groups = -(-matrix.shape[1] // 4)
+    packed = Packed(stream=pair_stream(place, matrix, by, ending), ending=ending, groups=groups)
+    whole = _tiled(sizes, packed, by.zero_point, place.site.zero_point(place.site.input(0)))
+    tile = f"marram_dsp_tile_{ending}"
+    unpacking = (2.75 * groups + 45) * ((sizes.out_channels + 1) // 2) * -(-sizes.out_height * sizes.out_width // 3)
+    return msgspec.structs.replace(
+        whole,
+        includes=(*whole.includes, "dsp/packed/tile.h"),
+        body=whole.body.replace(tile, f"{tile}_{place.weight_bits}"),
+        scratch_bytes=max(whole.scratch_bytes, 24 + 24 * groups + 8 * groups + UNPACKED_BYTES),
+        instructions=whole.instructions + unpacking,
+    )
 
 
 def _tiled(sizes: Geometry, packed: Packed, zero_out: int, zero_in: int) -> Routine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from marram.compile.c.kernels.dsp import packed
 from marram.compile.c.kernels.dsp.packing import Ending, ending_of, packed_pairs, packed_quads, selected, settled
 from marram.compile.c.kernels.portable.channels import channel_records
 from marram.compile.c.place import ConstantArray, Place, Routine
@@ -26,6 +27,8 @@ def dense(place: Place) -> Routine:
     by = requantisation(site, site.op(Dense).activation, channel_axis=0)
     rows = site.input(0).size // weights.shape[1]
     weights, by = settled(weights, by)
+    if place.weight_bits != 8:
+        return packed.dense(place, weights, by, rows)
     if rows > 1 and weights.shape[1] % 4 == 0:
         return _rows(weights, by, rows)
     return _vector(weights, by, rows, lean=place.lean)
@@ -33,16 +36,16 @@ def dense(place: Place) -> Routine:
 
 def _rows(weights: Array, by: Requantisation, rows: int) -> Routine:
     """Three vectors at a time, as pixels."""
-    packed = packed_pairs(weights, by)
+    stream = packed_pairs(weights, by)
     outputs = len(weights)
     return Routine(
         features=("MARRAM_DSP_ODD_CHANNELS",) if outputs % 2 else (),
-        includes=("dsp/pointwise.h", *(("dsp/tile_exact.h",) if packed.ending == "exact" else ())),
-        body=f"marram_dsp_pointwise(x0, y0, {rows}, {packed.groups}, {outputs}, @stream@, "
-        f"marram_dsp_tile_{packed.ending}, {2 * by.zero_point + 1}, scratch);",
-        constants=(ConstantArray(name="stream", c_type="uint32_t", values=packed.stream),),
-        scratch_bytes=24 + 24 * packed.groups,
-        instructions=-(-rows // 3) * ((17.5 * packed.groups + 42) * -(-outputs // 2) + 17.5 * packed.groups + 70),
+        includes=("dsp/pointwise.h", *(("dsp/tile_exact.h",) if stream.ending == "exact" else ())),
+        body=f"marram_dsp_pointwise(x0, y0, {rows}, {stream.groups}, {outputs}, @stream@, "
+        f"marram_dsp_tile_{stream.ending}, {2 * by.zero_point + 1}, scratch);",
+        constants=(ConstantArray(name="stream", c_type="uint32_t", values=stream.stream),),
+        scratch_bytes=24 + 24 * stream.groups,
+        instructions=-(-rows // 3) * ((17.5 * stream.groups + 42) * -(-outputs // 2) + 17.5 * stream.groups + 70),
     )
 
 

@@ -87,16 +87,20 @@ def packed_pairs(weights: Array, by: Requantisation) -> Packed:
         weights: int8 (O, K), the depth in the order of the gathered window.
         by: for the O channels, bias folded; best settled.
     """
-    words, bias, ending = weight_words(weights), unpacked_bias(weights, by), ending_of(by)
-    couples = pairs(len(weights))
-    last = {len(couples) - 1, len(weights) // 2 - 1}
+    words, ending = weight_words(weights), ending_of(by)
     parts = []
-    for index, couple in enumerate(couples):
-        chosen = list(couple)
-        parts.append(words[chosen].T.ravel())
-        end = (_exact if ending == "exact" else _short)(by, bias, chosen, last=index in last)
-        parts.append(np.array(end, np.int64).astype(np.uint32))
+    for couple, end in zip(pairs(len(weights)), ending_words(weights, by, ending), strict=True):
+        parts += [words[list(couple)].T.ravel(), end]
     return Packed(stream=np.concatenate(parts), ending=ending, groups=words.shape[1])
+
+
+def ending_words(weights: Array, by: Requantisation, ending: Ending) -> list[Array]:
+    """What follows the weights of each pair of channels in a stream: uint32."""
+    bias, couples = unpacked_bias(weights, by), pairs(len(weights))
+    last = {len(couples) - 1, len(weights) // 2 - 1}
+    make = _exact if ending == "exact" else _short
+    ends = [make(by, bias, list(couple), last=index in last) for index, couple in enumerate(couples)]
+    return [np.array(end, np.int64).astype(np.uint32) for end in ends]
 
 
 def _short(by: Requantisation, bias: Array, couple: list[int], *, last: bool) -> list[int]:
