@@ -1,8 +1,8 @@
 """marram: machine learning at the edge, with a contract.
 
 The verbs of the command line are functions of the same names here: ``build``, ``init``, ``verify``, ``run``, ``bench``,
-``doctor``, ``explain`` (``--revert`` is ``revert``), ``diff``. Names are handed on lazily, so that a light room stays light:
-``import marram`` imports nothing heavy.
+``doctor``, ``explain`` (``--revert`` is ``revert``), ``diff``, ``debug_quantisation``. Names are handed on lazily, so that a
+light room stays light: ``import marram`` imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from marram._build.benchmarking import bench
     from marram._build.comparing import diff
+    from marram._build.debugging import debug_quantisation
     from marram._build.diagnosis import doctor
     from marram._build.explaining import explain
     from marram._build.job import build
@@ -22,7 +23,19 @@ if TYPE_CHECKING:
     from marram._build.verification import verify
     from marram.report.record import BuildResult
 
-__all__ = ["BuildResult", "bench", "build", "diff", "doctor", "explain", "init", "revert", "run", "verify"]
+__all__ = [
+    "BuildResult",
+    "bench",
+    "build",
+    "debug_quantisation",
+    "diff",
+    "doctor",
+    "explain",
+    "init",
+    "revert",
+    "run",
+    "verify",
+]
 
 __version__ = "0.1.0"
 
@@ -30,6 +43,7 @@ _PLACES = {
     "BuildResult": "marram.report.record",
     "bench": "marram._build.benchmarking",
     "build": "marram._build.job",
+    "debug_quantisation": "marram._build.debugging",
     "diff": "marram._build.comparing",
     "doctor": "marram._build.diagnosis",
     "explain": "marram._build.explaining",

@@ -1,4 +1,4 @@
-"""Decisions as users read, take back and compare them: explain, explain --revert, diff."""
+"""Decisions as users read, take back, compare and debug them: explain, explain --revert, diff, debug quantisation."""
 
 from __future__ import annotations
 
@@ -176,3 +176,21 @@ def test_diff_of_recipes_and_bundles(four: Path, tmp_path: Path) -> None:
     strange = marram("diff", str(less), str(tmp_path / "model.onnx"), "--json")
     assert strange.returncode == UserError.exit_code
     assert "neither a bundle nor a recipe" in answer(strange)["error"]["what"]
+
+
+def test_debug_quantisation_of_a_project_and_of_its_bundle(four: Path, tmp_path: Path) -> None:
+    done = marram("debug", "quantisation", str(four.parents[1]), "--out", str(tmp_path / "one.html"), "--json")
+    assert done.returncode == 0, done.stderr
+    found = answer(done)
+    assert found["recipe"][1] == "equalise(rounds=20)"
+    assert len(found["layers"]) > 3
+    assert sum(row["noise_share"] for row in found["layers"]) == pytest.approx(1.0)
+    assert {row["target"] for row in found["worst"]} <= {"shake-0", "shake-1", "shake-2"}
+    assert all(row["origin"].startswith("recordings.npz: recording") for row in found["worst"])
+    assert found["findings"]
+    again = marram("debug", "quantisation", str(four), "--out", str(tmp_path / "two.html"))
+    assert again.returncode == 0, again.stderr
+    assert "worst samples" in again.stdout
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+    nowhere = marram("debug", "quantisation", str(tmp_path), "--json")
+    assert nowhere.returncode == UserError.exit_code

@@ -8,27 +8,22 @@ from pathlib import Path
 import msgspec
 
 import marram
-from marram._build.accounting import kept
-from marram._build.bundle_targets import WITHOUT, target_of
-from marram._build.cache import Cache
-from marram._build.comparing import Difference, contract_changes, diff
+from marram._build.bundle_targets import WITHOUT
+from marram._build.comparing import Difference, diff
 from marram._build.explaining import recipe_of
 from marram._build.firmware import takes_c
-from marram._build.gathering import Gathered, gather
+from marram._build.gathering import Gathered
 from marram._build.job import baseline_of
-from marram._build.modelling import obtain
 from marram._build.order import Order
-from marram._build.project import Project, exclusive, find_project
-from marram._build.replaying import material_digest
+from marram._build.project import exclusive
+from marram._build.rebuilding import base_for, gathered_for, order_for, project_for
 from marram._build.shipment import Models, Shipping
 from marram._build.shipping import profile, ship
 from marram._build.shrinking import shrink_by
-from marram._build.trusting import project_of, trusted_keys
+from marram._build.trusting import trusted_keys
 from marram.bundle import open as open_bundle
 from marram.compress import describe
-from marram.core.codec import digest
 from marram.core.contract import Contract
-from marram.core.contract_file import parse
 from marram.core.durable import write_atomically
 from marram.core.errors import UserError
 from marram.core.evidence import Verdict
@@ -88,14 +83,14 @@ def revert(
     opened = open_bundle(path, trusted_keys(path, trust))
     recipe = recipe_of(opened, path)
     left = recipe_without(recipe, number)
-    home = _project(path, project)
+    home = project_for(path, project)
     with exclusive(home):
-        order, name = _order(home, opened, path, progress)
+        order, name = order_for(home, opened, path, progress)
         place = home.dist / f"{name}{WITHOUT}{number}.mrm" if out is None else Path(out)
         if place.resolve() == path.resolve():
             raise UserError("is the bundle itself", where=str(place), hint="Give another file as --out.")
-        gathered = _gathered(order, opened)
-        base = _base(order, gathered, opened)
+        gathered = gathered_for(order, opened)
+        base = base_for(order, gathered, opened)
         try:
             verdicts = _built(order, name, opened, (gathered, base, left), place)
         except UserError as error:
@@ -155,78 +150,6 @@ def recipe_without(recipe: Recipe, number: int) -> Recipe:
 
 def _joined(words: Sequence[str]) -> str:
     return f"decision {words[0]}" if len(words) == 1 else f"each of decisions {', '.join(words)}"
-
-
-def _project(bundle: Path, given: str | Path | None) -> Project:
-    found = project_of(bundle) if given is None else find_project(Path(given))
-    if found is None:
-        raise UserError(
-            "lies in no project, and its model and data are needed",
-            where=str(bundle),
-            hint="Name the folder with its marram.toml: --project FOLDER.",
-        )
-    return found
-
-
-def _order(home: Project, bundle: Bundle, path: Path, progress: Progress) -> tuple[Order, str]:
-    """The order of the contract that stands in the project, and the target's name.
-
-    Raises:
-        UserError: what makes the program is not as it was in the contract that was sealed.
-    """
-    text = home.contract_path.read_text(encoding="utf-8")
-    contract, sealed = parse(text, where=str(home.contract_path)), parse(bundle.contract, where=f"contract in {path}")
-    name = target_of(sealed, bundle, path)
-    changed = [row for row in contract_changes(sealed, contract) if _makes_the_program(row.key, name)]
-    if changed:
-        keys = "; ".join(f"{row.key} was {row.a!r} and is {row.b!r}" for row in changed)
-        raise UserError(
-            f"the contract is not as it was when the bundle was sealed: {keys}",
-            where=str(home.contract_path),
-            hint="Put these keys back, or build again and revert a decision of the new bundle.",
-        )
-    cache = Cache(home.cache, announce=lambda stage: progress(f"{stage}: started", 0.0))
-    return Order(contract=contract, text=text, project=home, cache=cache, progress=progress), name
-
-
-def _makes_the_program(key: str, target: str) -> bool:
-    """Whether a key decides what the program is, once the decisions are given."""
-    return key.startswith((*(f"{part}." for part in ("model", "data", "input", "training")), f"targets.{target}."))
-
-
-def _gathered(order: Order, bundle: Bundle) -> Gathered:
-    gathered, was = gather(order), bundle.manifest.lineage.data
-    if gathered.digest != was:
-        raise _changed(order, "data", was, gathered.digest, order.contract.data.source)
-    ledger = bundle.ledger
-    if ledger is not None and ledger.material != material_digest(gathered):
-        raise _changed(order, "preparation of samples", ledger.material, material_digest(gathered), order.contract.data.source)
-    return gathered
-
-
-def _base(order: Order, gathered: Gathered, bundle: Bundle) -> Graph:
-    """The float Graph that the decisions began with: the contract's model, or another one that a build kept."""
-    ledger = bundle.ledger
-    found = kept(order, ledger.base) if ledger is not None else None
-    if found is not None:
-        return found
-    graph = obtain(order, gathered).graph
-    if graph is None or (ledger is not None and digest(graph) != ledger.base):
-        made = "an opaque file" if graph is None else digest(graph)
-        raise _changed(order, "model", "" if ledger is None else ledger.base, made, order.contract.model.source)
-    return graph
-
-
-def _changed(order: Order, what: str, was: str | None, now: str, source: str) -> UserError:
-    return UserError(
-        f"the project's {what} is not what the bundle was made of: {_short(was)} then, {_short(now)} now",
-        where=str(order.project.folder / source),
-        hint="Put it back, or build again and revert a decision of the new bundle.",
-    )
-
-
-def _short(name: str | None) -> str:
-    return (name or "not known")[:19]
 
 
 def _narrowed(shipping: Shipping, name: str, bundle: Bundle) -> Shipping:
