@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 
 import marram
-from marram.cli import debugging, decisions
+from marram.cli import debugging, decisions, squeezing
 from marram.cli.engines import EngineName, engine_of
 from marram.cli.options import AsJson
 from marram.cli.output import failures, print_json, progress, screen
@@ -34,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 decisions.register(app)
+squeezing.register(app)
 debugging.register(app)
 
 
