@@ -25,7 +25,9 @@ from tests.search.engines import trials
 GUEST = '''
 import sys
 from marram.search import ray
+from marram.search.engines import cluster
 from tests.search.engines import trials
+cluster._CONNECTION_LIMIT_S = 60  # on a machine that is busy with other tests
 with ray(sys.argv[1]) as engine:
     print(engine.map(trials.square, range(4)))
 '''
