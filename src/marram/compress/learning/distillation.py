@@ -18,6 +18,7 @@ from torch.nn import functional
 from marram.compress.learning.features import Comparison, Taps
 from marram.compress.learning.logits import training_form
 from marram.compress.learning.pairing import check_pairs, pairs_of
+from marram.compress.rewrites.folding import fold
 from marram.core.errors import UserError
 from marram.core.graph import Graph
 from marram.core.recipe import Distillation
@@ -76,6 +77,8 @@ class Lesson:
         form = training_form(teacher, classes=self._classes) if isinstance(teacher, Graph) else None
         pairs = _pairs(student, form, distillation)
         self._taps = Taps(pairs), Taps(pairs.values())
+        if form is not None and not pairs:
+            form = fold(form)  # the same function, sooner; tensors that pairs name would be lost
         self._teacher = teacher if isinstance(teacher, nn.Module) else _resting(form, self._taps[1])
         _check_teacher(student, form, self._teacher)
         self._comparison = Comparison(student, form, pairs, distillation.compare, seed=settings.seed)
