@@ -46,9 +46,9 @@ def groups(integer: Graph, *, given: Collection[str] = ()) -> tuple[Group, ...]:
             parent[name] = name = parent[parent[name]]
         return name
 
-    for first, *others in _equal(integer):
-        for other in others:
-            parent[root(other)] = root(first)
+    for tied_names in _equal(integer):
+        for other in tied_names[1:]:
+            parent[root(other)] = root(tied_names[0])
     members: dict[str, list[str]] = {}
     for name in names:
         members.setdefault(root(name), []).append(name)

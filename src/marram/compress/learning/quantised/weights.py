@@ -35,7 +35,7 @@ class StepSizes(nn.Module):
     def __init__(self, scales: Array, tame: Array, learnt: Array) -> None:
         super().__init__()
         self.register_buffer("start", torch.from_numpy(scales.astype(np.float32)))
-        self.register_buffer("tame", torch.from_numpy(np.where(learnt, tame, 0.0).astype(np.float32)))
+        self.register_buffer("tame", torch.from_numpy(tame.astype(np.float32)))
         self.register_buffer("learnt", torch.from_numpy(learnt))
         self.logarithms = nn.Parameter(torch.zeros(len(scales)), requires_grad=bool(learnt.any()))
 
@@ -43,7 +43,7 @@ class StepSizes(nn.Module):
         """The scales as they are now."""
         if not self.logarithms.requires_grad:
             return self.start
-        return self.start * torch.exp(scaled_gradient(self.logarithms, self.tame))
+        return self.start * torch.exp(scaled_gradient(self.logarithms, self.tame) * self.learnt)
 
     def move(self, scales: Array) -> None:
         """Set those that are learnt to other values."""
