@@ -122,6 +122,7 @@ def _trained(order: Order, gathered: Gathered, checkpoint: Path) -> Modelled:
         patience=wanted.patience or 0,
         augmentation=wanted.augmentation,
         threads=wanted.threads,
+        precision=wanted.precision,
         seed=wanted.seed,
     )
     module = _module(order, gathered)

@@ -173,7 +173,7 @@ def _tuning(quest: Quest, epochs: int, share: float = 1.0) -> Tuning:
         learning_rate=share * (section.learning_rate or training.learning_rate),
         weight_decay=training.weight_decay,
         augmentation=training.augmentation,
-        precision=section.precision,
+        precision=training.precision,
         threads=training.threads,
         seed=section.seed,
     )

@@ -123,6 +123,7 @@ class TrainingSection(_Section, frozen=True, kw_only=True):
     patience: Count | None = None
     augmentation: Augmentation = "none"
     threads: Count = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
     seed: Seed = 0
 
 
@@ -160,7 +161,6 @@ class SearchSection(_Section, frozen=True, kw_only=True):
     skips: bool = True
     kernels: bool = True
     downsampling: tuple[tuple[Count, Count], ...] = ((1, 1),)
-    precision: Literal["float32", "bfloat16"] = "float32"
     seed: Seed = 0
 
 
