@@ -182,7 +182,7 @@ def rolled(graph: Graph, name: str) -> Generated:
     return generate(graph, FAMILIES["dsp"], name=name, arena_limit_bytes=1)
 
 
-def lean(graph: Graph, name: str) -> Generated:
+def lean(graph: Graph, name: str, *, pack_weights: bool = False) -> Generated:
     """Every layer with the least scratch, nothing overlapping."""
 
     def plan(problem: Problem, *, budget_bytes: int | None = None) -> MemoryPlan:
@@ -190,7 +190,7 @@ def lean(graph: Graph, name: str) -> Generated:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generation, "plan_memory", plan)
-        return generate(graph, FAMILIES["dsp"], name=name)
+        return generate(graph, FAMILIES["dsp"], name=name, pack_weights=pack_weights)
 
 
 def test_layers_side_by_side(tmp_path: Path) -> None:

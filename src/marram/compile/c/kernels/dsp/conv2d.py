@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from marram.compile.c.geometry import Geometry, geometry
-from marram.compile.c.kernels.dsp.packed import UNPACKED_BYTES, pair_stream
+from marram.compile.c.kernels.dsp.packed import UNPACKED_BYTES, lean_conv2d, pair_stream
 from marram.compile.c.kernels.dsp.packing import Packed, ending_of, packed_pairs, packed_quads, settled
 from marram.compile.c.place import ConstantArray, Place, Routine
 from marram.compile.c.requantisation import Requantisation, requantisation
@@ -32,7 +32,7 @@ def conv2d(place: Place) -> Routine:
     matrix, by = settled(weights.reshape(len(weights), -1), by)
     zero_in = site.zero_point(site.input(0))
     if place.weight_bits != 8:
-        return _packed(place, sizes, matrix, by)
+        return (lean_conv2d if place.lean else _packed)(place, sizes, matrix, by)
     if place.lean and len(matrix) % 4 == 0 and ending_of(by) != "exact":
         return _lean(sizes, packed_quads(matrix, by), by.zero_point, zero_in)
     return _tiled(sizes, packed_pairs(matrix, by), by.zero_point, zero_in)
@@ -40,8 +40,6 @@ def conv2d(place: Place) -> Routine:
 
 def _packed(place: Place, sizes: Geometry, matrix: Array, by: Requantisation) -> Routine:
     """As ``_tiled``, the weights of two channels unpacked into scratch for each three pixels."""
-    if place.lean:
-        raise place.site.error("packed weights take scratch to unpack")
     ending = ending_of(by)
     groups = -(-matrix.shape[1] // 4)
     packed = Packed(stream=pair_stream(place, matrix, by, ending), ending=ending, groups=groups)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
+from marram.compile.c.geometry import Geometry
 from marram.compile.c.kernels.dsp.packing import Ending, ending_words, pairs
 from marram.compile.c.kernels.portable.channels import channel_records
 from marram.compile.c.place import ConstantArray, Place, Routine
@@ -54,8 +56,16 @@ def pair_stream(place: Place, weights: Array, by: Requantisation, ending: Ending
     return np.concatenate(parts)
 
 
-def dense(place: Place, weights: Array, by: Requantisation, rows: int) -> Routine:
-    """A fully connected layer, vector by vector, two channels at a time."""
+class Vector(msgspec.Struct, frozen=True, kw_only=True):
+    """Packed weights for ``marram_dsp_packed_dense_*``, what it costs for a vector, and the inputs that the words are for."""
+
+    constants: tuple[ConstantArray, ...]
+    padded_depth: int
+    instructions: float
+
+
+def vector(place: Place, weights: Array, by: Requantisation) -> Vector:
+    """The constants of int8 weights (O, K), two channels of which are made at a time."""
     bits, (outputs, depth) = place.weight_bits, weights.shape
     per_word = 32 // bits
     words = -(-depth // per_word)
@@ -64,14 +74,44 @@ def dense(place: Place, weights: Array, by: Requantisation, rows: int) -> Routin
     # of four neighbours 0 and 2 are a pair, 16 bits apart, then 1 and 3; each further four stands above
     places = [bits * (2 * (i // 4) + i % 2) + 16 * (i % 4 // 2) for i in range(per_word)]
     packed = (padded.reshape(outputs, words, per_word) << np.array(places, np.uint32)).sum(axis=2, dtype=np.uint32)
-    return Routine(
-        includes=("dsp/packed/dense.h",),
-        body=f"marram_dsp_packed_dense_{bits}(x0, y0, {rows}, {depth}, {outputs}, @weights@, @channels@, "
-        f"{by.zero_point}, {by.low}, {by.high}, scratch);",
+    return Vector(
         constants=(
             ConstantArray(name="weights", c_type="uint32_t", values=packed.ravel()),
             ConstantArray(name="channels", c_type="int32_t", values=channel_records(by)),
         ),
-        scratch_bytes=2 * words * per_word,
-        instructions=rows * (1.6 * outputs * words * per_word + 30.0 * outputs + 2.5 * depth),
+        padded_depth=words * per_word,
+        instructions=1.9 * outputs * words * per_word + 35.0 * outputs + 3.0 * depth + 40.0,
+    )
+
+
+def dense(place: Place, weights: Array, by: Requantisation, rows: int) -> Routine:
+    """A fully connected layer, vector by vector."""
+    made, (outputs, depth) = vector(place, weights, by), weights.shape
+    return Routine(
+        includes=("dsp/packed/dense.h",),
+        body=f"marram_dsp_packed_dense_{place.weight_bits}(x0, y0, {rows}, {depth}, {outputs}, @weights@, @channels@, "
+        f"{by.zero_point}, {by.low}, {by.high}, scratch);",
+        constants=made.constants,
+        scratch_bytes=2 * made.padded_depth,
+        instructions=rows * made.instructions,
+    )
+
+
+def lean_conv2d(place: Place, sizes: Geometry, matrix: Array, by: Requantisation) -> Routine:
+    """A convolution as a fully connected layer on each window in turn."""
+    made, depth = vector(place, matrix, by), matrix.shape[1]
+    pixels = sizes.out_height * sizes.out_width
+    return Routine(
+        includes=("dsp/packed/conv2d_lean.h",),
+        body=f"marram_dsp_packed_conv2d_lean({sizes.literal}, x0, y0, row_begin, row_end, "
+        f"marram_dsp_packed_dense_{place.weight_bits}, {depth}, @weights@, @channels@, "
+        f"{place.site.zero_point(place.site.input(0))}, {by.zero_point}, {by.low}, {by.high}, scratch, "
+        f"(int8_t *)scratch + {2 * made.padded_depth});",
+        constants=made.constants,
+        scratch_bytes=2 * made.padded_depth + -(-depth // 4) * 4,
+        windows=(sizes.rows,),
+        columns=(sizes.columns,),
+        traversal="pixels",
+        block=1,
+        instructions=pixels * (made.instructions + 2.0 * depth + 60),
     )

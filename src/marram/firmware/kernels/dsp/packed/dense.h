@@ -30,34 +30,32 @@ MARRAM_INLINE int8_t marram_dsp_packed_output(int32_t sum, const int32_t *record
     return (int8_t)marram_clamp(marram_multiply(record[0] + sum, record[1], record[2]) + zero_out, low, high);
 }
 
-MARRAM_INLINE void marram_dsp_packed_vector(const uint32_t *x, int8_t *y, int words, int outputs, int bits,
-                                            const uint32_t *weights, const int32_t *records, int32_t begin,
-                                            int zero_out, int low, int high)
-{
-    const uint32_t mask = ((1u << bits) - 1u) * 0x00010001u;
-    for (; outputs > 0; outputs -= 2) {
-        const uint32_t *const other = weights + (outputs > 1 ? words : 0);
-        const uint32_t *pairs = x;
-        int32_t first = begin;
-        int32_t second = begin;
-        for (int i = 0; i < words; i++) {
-            const uint32_t one = weights[i];
-            const uint32_t two = other[i];
-            for (int shift = 0; shift < 16; shift += bits, pairs++) {
-                first = marram_smlad(*pairs, (one >> shift) & mask, first);
-                second = marram_smlad(*pairs, (two >> shift) & mask, second);
-            }
-        }
-        *y++ = marram_dsp_packed_output(first, records, zero_out, low, high);
-        if (outputs > 1) {
-            *y++ = marram_dsp_packed_output(second, records + 3, zero_out, low, high);
-        }
-        weights += 2 * words;
-        records += 6;
-    }
-}
+/* A pair of inputs with two channels' weights at some bit of their words. */
+#define MARRAM_DSP_PACKED_STEP(at, shift, mask)                    \
+    do {                                                           \
+        const uint32_t pair = pairs[at];                           \
+        first = marram_smlad(pair, (one >> (shift)) & (mask), first);   \
+        second = marram_smlad(pair, (two >> (shift)) & (mask), second); \
+    } while (0)
 
-/* Rows of `depth` inputs, padded to whole words; a function for each width, which the compiler unrolls. */
+#define MARRAM_DSP_PACKED_WORD_4                     \
+    MARRAM_DSP_PACKED_STEP(0, 0, 0x000f000fu);       \
+    MARRAM_DSP_PACKED_STEP(1, 4, 0x000f000fu);       \
+    MARRAM_DSP_PACKED_STEP(2, 8, 0x000f000fu);       \
+    MARRAM_DSP_PACKED_STEP(3, 12, 0x000f000fu)
+
+#define MARRAM_DSP_PACKED_WORD_2                     \
+    MARRAM_DSP_PACKED_STEP(0, 0, 0x00030003u);       \
+    MARRAM_DSP_PACKED_STEP(1, 2, 0x00030003u);       \
+    MARRAM_DSP_PACKED_STEP(2, 4, 0x00030003u);       \
+    MARRAM_DSP_PACKED_STEP(3, 6, 0x00030003u);       \
+    MARRAM_DSP_PACKED_STEP(4, 8, 0x00030003u);       \
+    MARRAM_DSP_PACKED_STEP(5, 10, 0x00030003u);      \
+    MARRAM_DSP_PACKED_STEP(6, 12, 0x00030003u);      \
+    MARRAM_DSP_PACKED_STEP(7, 14, 0x00030003u)
+
+/* Rows of `depth` inputs, padded to whole words; a function for each width. Of an odd number of channels the last is made
+ * with itself. */
 #define MARRAM_DSP_PACKED_DENSE(bits, per_word)                                                                       \
     MARRAM_OPAQUE __attribute__((unused)) static void marram_dsp_packed_dense_##bits(                                 \
         const int8_t *x, int8_t *y, int rows, int depth, int outputs, const uint32_t *weights,                        \
@@ -66,8 +64,25 @@ MARRAM_INLINE void marram_dsp_packed_vector(const uint32_t *x, int8_t *y, int wo
         const int words = (depth + (per_word)-1) / (per_word);                                                        \
         for (; rows > 0; rows--, x += depth, y += outputs) {                                                          \
             const int32_t sum = marram_dsp_packed_expand(x, depth, words * (per_word), scratch);                      \
-            marram_dsp_packed_vector(scratch, y, words, outputs, bits, weights, records, -sum * (1 << ((bits)-1)),     \
-                                     zero_out, low, high);                                                            \
+            const int32_t begin = -sum * (1 << ((bits)-1));                                                           \
+            const uint32_t *from = weights;                                                                           \
+            for (int channel = 0; channel < outputs; channel += 2) {                                                  \
+                const int more = channel + 1 < outputs ? words : 0;                                                   \
+                const uint32_t *pairs = scratch;                                                                      \
+                int32_t first = begin;                                                                                \
+                int32_t second = begin;                                                                               \
+                for (const uint32_t *const past = from + words; from != past; from++, pairs += (per_word) / 2) {      \
+                    const uint32_t one = from[0];                                                                     \
+                    const uint32_t two = from[more];                                                                  \
+                    MARRAM_DSP_PACKED_WORD_##bits;                                                                    \
+                }                                                                                                     \
+                from += more;                                                                                         \
+                const int32_t *const record = records + 3 * channel;                                                  \
+                y[channel] = marram_dsp_packed_output(first, record, zero_out, low, high);                            \
+                if (more) {                                                                                           \
+                    y[channel + 1] = marram_dsp_packed_output(second, record + 3, zero_out, low, high);               \
+                }                                                                                                     \
+            }                                                                                                         \
         }                                                                                                             \
     }
 MARRAM_DSP_PACKED_DENSE(4, 8)
