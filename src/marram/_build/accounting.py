@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from marram.compress.integers.stepping import first_batches
 from marram.compress.integers.weight_bytes import weight_bytes
 from marram.compress.material import Standing
 from marram.core.codec import digest
+from marram.core.errors import UserError
 from marram.core.graph import Array, Graph
 from marram.core.ledger import Entry, Figures, Ledger, Trial
 from marram.core.recipe import Recipe
@@ -99,7 +100,7 @@ def _figures(graph: Graph, gathered: Gathered, priced: Priced | None) -> Callabl
 
     def measure(standing: Standing) -> Figures:
         now = standing.exact if standing.integer is None else standing.integer
-        prices = {} if priced is None else priced.cost(now)
+        prices = _prices(priced, now)
         found: Figures = {
             "closeness_db": close(now),
             "macs": float(counts(now).macs),
@@ -111,3 +112,11 @@ def _figures(graph: Graph, gathered: Gathered, priced: Priced | None) -> Callabl
         return found | {name: float(prices[name]) if name in prices else None for name in _PRICES if priced is not None}
 
     return measure
+
+
+def _prices(priced: Priced | None, graph: Graph) -> Mapping[str, float]:
+    """What a target charges for a Graph; nothing where the Graph, as it stands, is none that the target takes."""
+    try:
+        return {} if priced is None else priced.cost(graph)
+    except UserError:  # such as a layer that stays float for a while
+        return {}

@@ -192,7 +192,5 @@ def _remarks(ledger: Ledger | None) -> tuple[str, ...]:
     if ledger is None:
         return ("The bundle was sealed without a ledger: build it again to have figures.",)
     if ledger.priced_for is None:
-        return (
-            "What the device charges after each decision is not foretold for this target; the sealed figures are measured.",
-        )
-    return ()
+        return ("No prices are foretold for this target, so decisions have none; the sealed figures are measured.",)
+    return ("Instructions, RAM and flash after each decision are predicted; the sealed figures are measured.",)

@@ -104,7 +104,7 @@ def number(name: str, unit: str, value: float | None) -> str:
     """A figure's value in the words of the report; a dash where there is none."""
     if value is None:
         return "-"
-    if unit == "MACs":
+    if unit in {"MACs", "instructions"}:
         return f"{value:,.0f}"
     return figure_text(Figure(name=name, unit=unit, value=value, method=""))
 
