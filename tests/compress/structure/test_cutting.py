@@ -55,10 +55,9 @@ def assert_law(graph, keep):
 def test_zoo_models_keep_the_law(zoo_model, folded):
     graph = fold(zoo_model) if folded else zoo_model
     found = groups(graph)
-    for seed in range(2):
-        keep = drawn_keep(found, seed)
-        assert keep
-        assert_law(graph, keep)
+    keep = drawn_keep(found, seed=int(folded))
+    assert keep
+    assert_law(graph, keep)
     small = narrowed(graph, {group.name: np.arange(group.size // 2) for group in found})
     verify(small, "float")
     assert counts(small).macs < 0.5 * counts(graph).macs
@@ -66,7 +65,7 @@ def test_zoo_models_keep_the_law(zoo_model, folded):
     assert again == {group.name: group.size // 2 for group in found if group.size >= 4}
 
 
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", range(50))
 def test_random_nets_keep_the_law(seed):
     graph = random_net(seed)
     assert_law(graph, drawn_keep(groups(graph), seed))
@@ -74,7 +73,7 @@ def test_random_nets_keep_the_law(seed):
 
 def test_random_nets_lose_channels_around_every_kind_of_operator():
     seen = set()
-    for seed in range(80):
+    for seed in range(50):
         graph = random_net(seed)
         carried = {name for group in groups(graph) for name in group.tensors}
         seen |= {type(node.op) for node in graph.nodes if carried & {*node.inputs, *node.outputs}}
@@ -82,7 +81,7 @@ def test_random_nets_lose_channels_around_every_kind_of_operator():
     assert seen >= {ops.Conv2D, ops.DepthwiseConv2D, ops.TransposeConv2D, ops.Dense, ops.Add, ops.Mul, ops.Sum, ops.Softmax}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(graph=float_graphs(most_nodes=8), seed=st.integers(0, 2**32 - 1))
 def test_drawn_graphs_keep_the_law(graph, seed):
     assert_law(graph, drawn_keep(groups(graph), seed))

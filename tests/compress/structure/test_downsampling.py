@@ -30,7 +30,6 @@ def averaged(x, factor):
         ("ds_cnn", (1, 2)),
         ("resnet8", (2, 2)),
         ("mobilenet_v1", (2, 1)),
-        ("mobilenet_v2", (2, 2)),
     ],
 )
 def test_it_is_the_net_for_smaller_inputs_behind_an_average(name, factor):

@@ -127,7 +127,7 @@ def test_replay_prunes_with_fine_tuning_and_keeps_a_task_learnt():
     graph = sketch.graph(sketch(ops.Dense(), y, sketch.normal(2, 32, scale=0.2), sketch.normal(2)))
     examples = ArrayExamples(samples, targets)
     material = Material(calibration=samples, training=examples, validation=examples)
-    decision = Prune(share=0.33, steps=2, tuning=Tuning(epochs=30, learning_rate=1e-2, batch_size=32))
+    decision = Prune(share=0.33, steps=2, tuning=Tuning(epochs=12, learning_rate=2e-2, batch_size=32))
     made = apply(graph, Recipe(decisions=(decision,)), material)
     assert counts(made).macs <= 0.33 * counts(graph).macs
     assert (interpret(made, samples)[0].argmax(axis=1) == targets).mean() > 0.9
