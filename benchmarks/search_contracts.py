@@ -4,9 +4,10 @@
 
 Each contract names one of the tasks of ``search_tasks.py``, a Cortex-M core and budgets of RAM, flash and latency drawn
 around what the net made by hand costs: from a twentieth of it, which no part of the space may meet, to all of it. The
-supernet of a task serves all its contracts. A returned model counts when ``marram verify`` finds every budget kept on the emulated core; an answer
-that a budget cannot be met counts when the bound or the nearest part that it names is above the budget. Results are kept by
-contract, so a run that was stopped goes on. Models are finished for few epochs: this is about budgets, not about accuracy.
+supernet of a task serves all its contracts. A returned model counts when ``marram verify`` finds every budget kept on the
+emulated core; an answer that a budget cannot be met counts when the bound or the nearest part that it names is above the
+budget. Results are kept by contract, so a run that was stopped goes on. Models are finished for few epochs: this is about
+budgets, not about accuracy.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
     python benchmarks/supernet_ranking.py --data ../shared/data --out .bench/ranking [--tasks watch,digits] [--parts 40]
 
-The truth is the accuracy of a part that was trained from fresh weights of its own, for as many epochs as the task's net made
-by hand, on the test part. Spearman's rank correlation with it, with a 95 % interval by bootstrap over the parts. Proxies: the
-number of parameters, of MACs, and SynFlow (Tanaka et al., 2020: the sum of |weight x gradient| of a net of absolute weights on an input of
-ones), the best single one of Abdelfattah et al., 2021. A proxy that does not beat the number of parameters has no place in a
-search. Trained parts are kept, so a run that was stopped goes on.
+The truth is the accuracy of a part that was trained from fresh weights of its own, for as many epochs as the task's net
+made by hand, on the test part. Spearman's rank correlation with it, with a 95 % interval by bootstrap over the parts.
+Proxies: the number of parameters, of MACs, and SynFlow (Tanaka et al., 2020: the sum of |weight x gradient| of a net of
+absolute weights on an input of ones), the best single one of Abdelfattah et al., 2021. A proxy that does not beat the
+number of parameters has no place in a search. Trained parts are kept, so a run that was stopped goes on.
 """
 
 from __future__ import annotations
