@@ -6,7 +6,7 @@ import pytest
 
 from marram.core.errors import UserError
 from marram.core.recipe import CorrectBias, Distillation, Fold, Prune, Quantise, Recipe, TrainQuantised
-from marram.core.recipe_file import parse, read, written
+from marram.core.recipe_file import Given, parse, read, read_given, written
 
 RECIPE = Recipe(
     decisions=(
@@ -23,6 +23,9 @@ def test_what_is_written_is_read_again(tmp_path):
     path = tmp_path / "recipe.json"
     path.write_text(written(RECIPE))
     assert read(path) == RECIPE
+    assert read_given(path).base is None
+    path.write_text(written(RECIPE, base="sha256:00"))
+    assert read_given(path) == Given(decisions=RECIPE.decisions, base="sha256:00")
 
 
 def test_toml_says_the_same(tmp_path):

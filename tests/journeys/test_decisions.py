@@ -5,13 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.journeys.conftest import answer, marram, write_recordings
 
 import marram as package
+from marram._build.cache import Cache
 from marram.bundle import open as open_bundle
 from marram.bundle import public_key
+from marram.core.codec import digest
 from marram.core.errors import UserError
+from marram.core.graph import Graph
 from marram.core.ledger import FIGURES
 from marram.core.recipe import CorrectBias, Equalise, Fold, Quantise, Recipe
 from marram.core.recipe_file import read, written
@@ -150,6 +154,38 @@ def test_a_float_bundle_has_no_decisions(built_project: Path, tmp_path: Path) ->
 def test_a_recipe_without_integers_is_refused(built_project: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="none of the recipe's decisions makes integers"):
         built_by(shutil.copytree(built_project, tmp_path / "shakes"), Recipe(decisions=(Fold(),)))
+
+
+def test_a_recipe_may_begin_with_a_model_that_the_project_keeps(four: Path, tmp_path: Path) -> None:
+    """As the recipe of a searched model does: its decisions begin with a supernet, not with the contract's model."""
+    folder = shutil.copytree(four.parents[1], tmp_path / "shakes")
+    sealed = opened(four)
+    assert sealed.ledger is not None
+    cache = Cache(folder / ".marram" / "cache")
+    own = cache.known(("base model", sealed.ledger.base), Graph)
+    assert own is not None
+    scaled = {name: 0.9 * values for name, values in own.constants.items() if name.startswith("classifier")}
+    other = msgspec.structs.replace(own, constants={**own.constants, **scaled})
+    chosen = folder / "chosen.json"
+    chosen.write_text(written(FOUR, base=digest(other)))
+    with pytest.raises(UserError, match="the model that the recipe begins with"):
+        package.build(folder)
+    cache.keep(("base model", digest(other)), other)
+    package.build(folder)
+    built = opened(folder / "dist" / "here.mrm")
+    assert built.ledger is not None
+    assert built.ledger.base == digest(other)
+    assert built.program != sealed.program
+    found = package.revert(folder / "dist" / "here.mrm", 3)
+    shutil.copy(found.recipe_file, chosen)
+    package.build(folder)
+    assert opened(folder / "dist" / "here.mrm").program == opened(Path(found.bundle)).program
+    drops = [figure.value for name in ("here.mrm", "here.without-3.mrm") if (figure := figure_of(folder / "dist" / name))]
+    assert drops[0] == drops[1]  # both are counted from the contract's own float model
+
+
+def figure_of(bundle: Path):
+    return opened(bundle).evidence.figure("accuracy_drop")
 
 
 def test_diff_of_two_bundles(built_project: Path, four: Path, tmp_path: Path) -> None:

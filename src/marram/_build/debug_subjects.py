@@ -15,7 +15,7 @@ from marram._build.gathering import Gathered, gather
 from marram._build.modelling import obtain
 from marram._build.order import Order
 from marram._build.project import find_project
-from marram._build.rebuilding import base_for, gathered_for, order_for, project_for
+from marram._build.rebuilding import began_for, gathered_for, order_for, project_for
 from marram._build.replaying import standings
 from marram._build.shrinking import shrink
 from marram._build.trusting import trusted_keys
@@ -85,7 +85,8 @@ def _of_project(place: Path, progress: Progress) -> Subject:
     order = Order(contract=contract, text=text, project=project, cache=cache, progress=progress)
     gathered = gather(order)
     graph = _float_graph(obtain(order, gathered).graph, contract.model.source)
-    return _of_parts(order, gathered, graph, shrink(order, graph, gathered).recipe, contract.model.name)
+    shrunk = shrink(order, graph, gathered)
+    return _of_parts(order, gathered, shrunk.began_with(graph), shrunk.recipe, contract.model.name)
 
 
 def _of_bundle(place: Path, trust: Sequence[str | Path], project: str | Path | None, progress: Progress) -> Subject:
@@ -93,7 +94,7 @@ def _of_bundle(place: Path, trust: Sequence[str | Path], project: str | Path | N
     recipe = recipe_of(opened, place)
     order, _ = order_for(project_for(place, project), opened, place, progress)
     gathered = gathered_for(order, opened)
-    return _of_parts(order, gathered, base_for(order, gathered, opened), recipe, opened.manifest.name)
+    return _of_parts(order, gathered, began_for(order, gathered, opened).graph, recipe, opened.manifest.name)
 
 
 def _of_parts(order: Order, gathered: Gathered, graph: Graph, recipe: Recipe, name: str) -> Subject:

@@ -123,7 +123,7 @@ def _run(order: Order) -> BuildResult:
     shipping = Shipping(order=order, gathered=gathered, models=_models(modelled, shrunk))
     baseline = baseline_of(shipping)
     searched = None
-    if order.contract.search is None:
+    if order.contract.search is None or order.contract.compress.recipe is not None:  # a given recipe needs no search
         targets = tuple(ship(shipping, name, baseline) for name in order.contract.targets)
     else:
         found = search(order, modelled, gathered, order.contract.search, order.engine)
@@ -180,7 +180,7 @@ def _models(modelled: Modelled, shrunk: Shrunk | None) -> Models:
             integer=shrunk.integer,
             opaque=None,
             recipe=shrunk.recipe,
-            base=graph,
+            base=None if graph is None else shrunk.began_with(graph),
             trials=shrunk.ledger_trials(),
         )
     if graph is not None and is_integer(graph):

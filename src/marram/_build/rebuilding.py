@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from marram._build.accounting import kept
 from marram._build.bundle_targets import target_of
 from marram._build.cache import Cache
@@ -82,21 +84,40 @@ def gathered_for(order: Order, bundle: Bundle) -> Gathered:
     return gathered
 
 
-def base_for(order: Order, gathered: Gathered, bundle: Bundle) -> Graph:
-    """The float Graph that the decisions began with: the contract's model, or another one that a build kept.
+class Began(msgspec.Struct, frozen=True, kw_only=True):
+    """The contract's float model, and the Graph that a bundle's decisions began with, None where that is the same."""
+
+    model: Graph
+    base: Graph | None
+
+    @property
+    def graph(self) -> Graph:
+        """The Graph that the decisions began with."""
+        return self.model if self.base is None else self.base
+
+
+def began_for(order: Order, gathered: Gathered, bundle: Bundle) -> Began:
+    """What a bundle's decisions began with: the contract's model, or one that a search trained and the project keeps.
 
     Raises:
-        UserError: the contract's model is not what it was.
+        UserError: the contract's model is not what it was, or the search's is not kept any more.
     """
-    ledger = bundle.ledger
-    found = kept(order, ledger.base) if ledger is not None else None
-    if found is not None:
-        return found
-    graph = obtain(order, gathered).graph
-    if graph is None or (ledger is not None and digest(graph) != ledger.base):
-        made = "an opaque file" if graph is None else digest(graph)
-        raise _changed(order, "model", "" if ledger is None else ledger.base, made, order.contract.model.source)
-    return graph
+    graph, ledger = obtain(order, gathered).graph, bundle.ledger
+    if graph is None:
+        raise _changed(order, "model", None if ledger is None else ledger.base, "an opaque file", order.contract.model.source)
+    if ledger is None or digest(graph) == ledger.base:
+        return Began(model=graph, base=None)
+    contract, found = order.contract, kept(order, ledger.base)
+    elsewhere = contract.search is not None or contract.compress.recipe is not None
+    if found is None and elsewhere:
+        raise UserError(
+            f"the model that a search trained for the bundle, {_short(ledger.base)}, is not in the project's cache any more",
+            where=str(order.project.cache),
+            hint="Run marram build, and revert a decision of the bundle that it makes.",
+        )
+    if found is None or not elsewhere:
+        raise _changed(order, "model", ledger.base, digest(graph), order.contract.model.source)
+    return Began(model=graph, base=found)
 
 
 def _changed(order: Order, what: str, was: str | None, now: str, source: str) -> UserError:

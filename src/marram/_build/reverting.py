@@ -16,18 +16,18 @@ from marram._build.gathering import Gathered
 from marram._build.job import baseline_of
 from marram._build.order import Order
 from marram._build.project import exclusive
-from marram._build.rebuilding import base_for, gathered_for, order_for, project_for
+from marram._build.rebuilding import Began, began_for, gathered_for, order_for, project_for
 from marram._build.shipment import Models, Shipping
 from marram._build.shipping import profile, ship
 from marram._build.shrinking import shrink_by
 from marram._build.trusting import trusted_keys
 from marram.bundle import open as open_bundle
 from marram.compress import describe
+from marram.core.codec import digest
 from marram.core.contract import Contract
 from marram.core.durable import write_atomically
 from marram.core.errors import UserError
 from marram.core.evidence import Verdict
-from marram.core.graph import Graph
 from marram.core.manifest import Bundle
 from marram.core.ports import Progress
 from marram.core.recipe import CorrectBias, Quantise, Recipe, Round, TrainQuantised
@@ -90,14 +90,15 @@ def revert(
         if place.resolve() == path.resolve():
             raise UserError("is the bundle itself", where=str(place), hint="Give another file as --out.")
         gathered = gathered_for(order, opened)
-        base = base_for(order, gathered, opened)
+        began = began_for(order, gathered, opened)
         try:
-            verdicts = _built(order, name, opened, (gathered, base, left), place)
+            verdicts = _built(order, name, opened, (gathered, began, left), place)
         except UserError as error:
             what = f"without decision {number}, {describe(recipe.decisions[number])}: {error.what}"
             raise UserError(what, where=error.where, hint=error.hint or "Revert what stands on it first.") from error
         recipe_file = place.with_suffix(".json")
-        write_atomically(recipe_file, written(left).encode())
+        base = None if began.base is None else digest(began.base)
+        write_atomically(recipe_file, written(left, base=base).encode())
     own = (home.public_key,)
     return Reverted(
         number=number,
@@ -110,11 +111,11 @@ def revert(
     )
 
 
-def _built(order: Order, name: str, bundle: Bundle, began: tuple[Gathered, Graph, Recipe], place: Path) -> tuple[Verdict, ...]:
+def _built(order: Order, name: str, bundle: Bundle, parts: tuple[Gathered, Began, Recipe], place: Path) -> tuple[Verdict, ...]:
     """Replay, compile, measure, seal: as a build does it for one target."""
-    gathered, base, recipe = began
-    shrunk = shrink_by(order, base, gathered, recipe)
-    models = Models(exact=shrunk.folded, integer=shrunk.integer, opaque=None, recipe=recipe, base=base)
+    gathered, began, recipe = parts
+    shrunk = shrink_by(order, began.model, gathered, recipe, base=began.base)
+    models = Models(exact=shrunk.folded, integer=shrunk.integer, opaque=None, recipe=recipe, base=began.graph)
     shipping = Shipping(order=order, gathered=gathered, models=models, place=place)
     return ship(_narrowed(shipping, name, bundle), name, baseline_of(shipping)).verdicts
 

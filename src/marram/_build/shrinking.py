@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from marram._build.accounting import closeness_of, validation_samples
+from marram._build.accounting import closeness_of, kept, validation_samples
 from marram._build.gathering import Gathered
 from marram._build.order import Order
 from marram._build.replaying import material_digest, material_of, standings
@@ -15,18 +15,26 @@ from marram.core.errors import UserError
 from marram.core.graph import Graph
 from marram.core.ledger import Trial
 from marram.core.recipe import CorrectBias, Equalise, Quantise, Recipe
-from marram.core.recipe_file import read
+from marram.core.recipe_file import Given, read_given
 from marram.report.record import RecipeTrial
 
 
 class Shrunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The folded float Graph, the integer Graph that the best recipe makes of it, all trials, and the damage."""
+    """The folded float Graph, the integer Graph that the best recipe makes of it, all trials, and the damage.
+
+    ``base`` is the Graph that the recipe began with where that is another one; ``began_with`` says which in any case.
+    """
 
     folded: Graph
     integer: Graph
     recipe: Recipe
     trials: tuple[RecipeTrial, ...]
     damage: tuple[LayerDamage, ...]
+    base: Graph | None = None
+
+    def began_with(self, graph: Graph) -> Graph:
+        """The Graph that the recipe began with, given the contract's model."""
+        return graph if self.base is None else self.base
 
     def ledger_trials(self) -> tuple[Trial, ...]:
         """The trials as a ledger has them: why each was not taken."""
@@ -53,7 +61,8 @@ def shrink(order: Order, graph: Graph, gathered: Gathered) -> Shrunk:
     """
     section = order.contract.compress
     if section.recipe is not None:
-        return shrink_by(order, graph, gathered, given_recipe(order))
+        given = given_recipe(order)
+        return shrink_by(order, graph, gathered, given.recipe, base=_base(order, graph, given))
     inputs = (digest(graph), section, gathered.preprocess, digest(gathered.calibration), gathered.validation.digest)
 
     def make() -> Shrunk:
@@ -67,10 +76,10 @@ def shrink(order: Order, graph: Graph, gathered: Gathered) -> Shrunk:
         trials = tuple(RecipeTrial(recipe=tried.recipe, closeness_db=tried.score) for tried in choice.tried)
         return Shrunk(folded=fold(graph), integer=choice.graph, recipe=choice.recipe, trials=trials, damage=lost)
 
-    return order.cache.stage("compression", 2, inputs, Shrunk, make)
+    return order.cache.stage("compression", 3, inputs, Shrunk, make)
 
 
-def given_recipe(order: Order) -> Recipe:
+def given_recipe(order: Order) -> Given:
     """The recipe that the contract names.
 
     Raises:
@@ -78,11 +87,32 @@ def given_recipe(order: Order) -> Recipe:
     """
     name = order.contract.compress.recipe
     assert name is not None
-    return read(order.project.folder / name)
+    return read_given(order.project.folder / name)
 
 
-def shrink_by(order: Order, graph: Graph, gathered: Gathered, recipe: Recipe) -> Shrunk:
+def _base(order: Order, graph: Graph, given: Given) -> Graph | None:
+    """The Graph that a given recipe begins with, None where it is the contract's model."""
+    if given.base is None or given.base == digest(graph):
+        return None
+    found = kept(order, given.base)
+    if found is None:
+        raise UserError(
+            f"the model that the recipe begins with, {given.base[:19]}..., is not in this project's cache",
+            where=order.contract.compress.recipe,
+            hint="Leave [compress] recipe out and build: the search trains it again.",
+        )
+    return found
+
+
+def shrink_by(order: Order, graph: Graph, gathered: Gathered, recipe: Recipe, *, base: Graph | None = None) -> Shrunk:
     """Exactly the decisions of a recipe, none of them tried against another.
+
+    Args:
+        order: the build.
+        graph: the contract's float model.
+        gathered: the data.
+        recipe: the decisions.
+        base: what they begin with, if that is not the contract's model.
 
     Raises:
         UserError: a decision cannot be applied where it stands, or none of them makes integers.
@@ -93,17 +123,20 @@ def shrink_by(order: Order, graph: Graph, gathered: Gathered, recipe: Recipe) ->
             where="recipe",
             hint='Add a quantise, or set precision = "float32" in every [targets.NAME] and leave the recipe out.',
         )
-    standing = standings(order, graph, recipe, gathered)[-1]
+    standing = standings(order, graph if base is None else base, recipe, gathered)[-1]
     integer = standing.integer
     assert integer is not None
-    inputs = (digest(standing.exact), digest(integer), material_digest(gathered))
+    origin = (digest(graph), None if base is None else digest(base), recipe, material_digest(gathered))
+    inputs = (origin, digest(standing.exact), digest(integer))
 
     def make() -> Shrunk:
         samples, targets = validation_samples(gathered)
         lost = damage(standing.exact, integer, samples, targets if gathered.labels else None)
-        return Shrunk(folded=fold(graph), integer=integer, recipe=recipe, trials=(), damage=lost)
+        return Shrunk(folded=fold(graph), integer=integer, recipe=recipe, trials=(), damage=lost, base=base)
 
-    return order.cache.stage("damage by layer", 1, (digest(graph), recipe, inputs), Shrunk, make)
+    return order.cache.stage(
+        "damage by layer", 2, (digest(graph), None if base is None else digest(base), recipe, inputs), Shrunk, make
+    )
 
 
 def allowed(section: CompressSection) -> tuple[Recipe, ...]:
