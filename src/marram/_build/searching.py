@@ -16,6 +16,9 @@ from marram._build.replaying import material_digest, material_of, remember
 from marram._build.shipping import profile_of
 from marram._build.shrinking import allowed
 from marram.compile.c.text.sources import kernels_digest
+from marram.compress.structure.groups import groups
+from marram.compress.structure.importance import importance
+from marram.compress.structure.ordering import reordered
 from marram.core.codec import digest
 from marram.core.contract import SearchSection
 from marram.core.errors import UserError
@@ -152,7 +155,7 @@ def _starts(order: Order, gathered: Gathered, section: SearchSection, graph: Gra
 
     model = order.contract.model
     if not section.families:
-        return [(model.name, graph)]
+        return [(model.name, _ordered(order, gathered, graph))]
     shape, classes = output_shape(gathered.preprocess), len(gathered.labels)
     found = []
     for source in section.families:
@@ -162,6 +165,17 @@ def _starts(order: Order, gathered: Gathered, section: SearchSection, graph: Gra
         module = zoo.make(name, input_shape=shape, classes=classes, seed=section.seed, **options)
         found.append((name, load(module, example=np.zeros((1, *shape), np.float32), name=name)))
     return found
+
+
+def _ordered(order: Order, gathered: Gathered, graph: Graph) -> Graph:
+    """A trained Graph whose channels stand by their importance, since parts are made of a group's first channels."""
+
+    def make() -> Graph:
+        found = groups(graph)
+        scores = importance(graph, found, "taylor", material_of(order, gathered))
+        return reordered(graph, {name: np.argsort(-values, kind="stable") for name, values in scores.items()}, found)
+
+    return order.cache.stage("order of channels", 1, (digest(graph), material_digest(gathered)), Graph, make)
 
 
 def _tuning(quest: Quest, epochs: int, share: float = 1.0) -> Tuning:
@@ -256,7 +270,7 @@ def _finished(quest: Quest, families: Sequence[Family], wanted: dict[int, Assess
             graph=family.graph,
             material=material_of(quest.order, quest.gathered, silent=True),
             recipes=allowed(quest.order.contract.compress),
-            tuning=_tuning(quest, quest.section.finish_epochs, 0.5),
+            tuning=_tuning(quest, quest.section.finish_epochs),
             quantised=_tuning(quest, max(1, quest.section.finish_epochs // 4), 0.05),
         )
         own = {number: one.decisions for number, one in wanted.items() if one.family == family.name}
