@@ -146,11 +146,11 @@ def rolled(step: int, *, spare: int = 0, lean: bool = False) -> Plan:
     return plan
 
 
-def generate_by(plan: Plan, graph: Graph, family: str, *, name: str) -> Generated:
+def generate_by(plan: Plan, graph: Graph, family: str, *, name: str, pack_weights: bool = False) -> Generated:
     """As ``generate``, with a plan of one's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generation, "plan_memory", plan)
-        return generate(graph, FAMILIES[family], name=name)
+        return generate(graph, FAMILIES[family], name=name, pack_weights=pack_weights)
 
 
 def extremes(graph: Graph, *, seed: int) -> list[Array]:

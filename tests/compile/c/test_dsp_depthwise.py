@@ -76,13 +76,13 @@ def case(rng: random.Random) -> Case:
     return Case(graph, pick("apart", "in place", 1, 2, 3), number(0, 2), pick(False, True))
 
 
-def made(case: Case, name: str) -> Generated:
+def made(case: Case, name: str, *, pack_weights: bool = False) -> Generated:
     if case.arrangement == "apart":
-        return generate_apart(case.graph, "dsp", name=name)
+        return generate_apart(case.graph, "dsp", name=name, pack_weights=pack_weights)
     plan = in_place(lean=case.lean)
     if isinstance(case.arrangement, int):
         plan = rolled(case.arrangement, spare=case.spare, lean=case.lean)
-    return generate_by(plan, case.graph, "dsp", name=name)
+    return generate_by(plan, case.graph, "dsp", name=name, pack_weights=pack_weights)
 
 
 def check(found: list[Generated], folder: Path) -> None:

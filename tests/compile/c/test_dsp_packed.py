@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+from tests.compile.c import test_dsp_depthwise as depthwise_cases
 from tests.compile.c.hosting import generate_apart
+from tests.compile.c.test_dsp_cores import every_kernel
 from tests.compile.c.test_dsp_tiles import chains, check, fans, lean, on_core
 from tests.compile.c.test_random_graphs import narrow
 
@@ -61,6 +65,38 @@ def test_flash_is_half_of_the_bytes() -> None:
     weights = sum(value.size for name, value in graph.constants.items() if value.dtype == np.int8)
     saved = sum(row.weight_bytes for row in whole.layers) - sum(row.weight_bytes for row in half.layers)
     assert saved > 0.4 * weights
+
+
+PACKED_DEPTHWISE = "marram_dsp_packed_depthwise_conv2d("
+
+
+def depthwise(count: int, start: int) -> list[Generated]:
+    """Any windows and arrangements, with weights of 4 bits, every other one of 2, as far as the family serves them."""
+    found, rng = [], random.Random(start)
+    for index in range(count):
+        drawn = depthwise_cases.case(rng)
+        small = msgspec.structs.replace(drawn, graph=narrow(drawn.graph, bits=4 if index % 2 else 2))
+        one = depthwise_cases.made(small, f"d{index}", pack_weights=True)
+        found += [one] if PACKED_DEPTHWISE in one.files[f"d{index}.c"] else []
+    assert len(found) > 0.5 * count
+    return found
+
+
+def test_depthwise_windows(tmp_path: Path) -> None:
+    depthwise_cases.check(depthwise(14, 1), tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("start", range(2, 12))
+def test_depthwise_windows_at_length(start: int, tmp_path: Path) -> None:
+    depthwise_cases.check(depthwise(60, start), tmp_path)
+
+
+@pytest.mark.parametrize("bits", [4, 2])
+def test_depthwise_on_cortex_m4(bits: int, tmp_path: Path) -> None:
+    made = generate(narrow(every_kernel(), bits=bits), FAMILIES["dsp"], name="net", pack_weights=True)
+    assert PACKED_DEPTHWISE in made.files["net.c"]
+    on_core(made, "cortex-m4", tmp_path)
 
 
 @pytest.mark.soak

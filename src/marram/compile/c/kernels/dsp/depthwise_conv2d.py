@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 
 from marram.compile.c.geometry import Geometry, geometry
+from marram.compile.c.kernels.dsp.packed import packed_taps
 from marram.compile.c.kernels.dsp.planes import Planes, planes_of
-from marram.compile.c.kernels.dsp.rounding import common_shift, separate_constants
-from marram.compile.c.place import ConstantArray, Place, Routine
+from marram.compile.c.kernels.dsp.rounding import CommonShift, common_shift, separate_constants
+from marram.compile.c.place import ConstantArray, CType, Place, Routine
 from marram.compile.c.requantisation import Requantisation, requantisation
 from marram.core.graph import Array
 from marram.core.operators import DepthwiseConv2D
@@ -22,7 +23,10 @@ _WIDEST_PITCH = 255
 
 
 class _Packed(msgspec.Struct, frozen=True, kw_only=True):
-    """What the kernel needs: its kind, the records, the words of a kernel row and of a record, shift and rounding base."""
+    """What the kernel needs: its kind, the records, the words of a kernel row and of a record, shift and rounding base.
+
+    With weights of fewer bits ``records`` are packed, and ``record`` is still the words of one as the kernel reads it.
+    """
 
     kind: int
     records: Array
@@ -41,32 +45,41 @@ def depthwise_conv2d(place: Place) -> Routine:
     site = place.site
     op = site.op(DepthwiseConv2D)
     weights = site.constant(1)
-    if weights.shape[3] != site.input(0).shape[3] or site.output.dtype != "int8" or place.weight_bits != 8:
-        raise site.error("depthwise convolutions of multiplicity 1, int8 and weights of 8 bits are served here")
+    if weights.shape[3] != site.input(0).shape[3] or site.output.dtype != "int8":
+        raise site.error("depthwise convolutions of multiplicity 1 and int8 are served here")
     sizes = geometry(place, op, (weights.shape[1], weights.shape[2]))
     taps = weights[0].reshape(sizes.kernel_height, sizes.kernel_width, -1).astype(np.int64)
     by = requantisation(site, op.activation, channel_axis=3)
     away = int(by.low < by.zero_point)
     packed, planes = _way(place, sizes, taps, by)
-    name, definition = _definition(sizes, packed, planes, away, by)
+    name, definition = _definition(sizes, packed, planes, away, by, bits=place.weight_bits)
+    expanded, more = "", 0
+    if place.weight_bits != 8:
+        expanded, more = f", (int32_t *)scratch + {-(-planes.scratch_bytes // 4)}", 4 * planes.group * packed.record + 4
     pair = (site.zero_point(site.input(0)) & 0xFFFF) * 0x10001
     return Routine(
-        includes=("dsp/depthwise_conv2d.h",),
+        includes=("dsp/depthwise_conv2d.h",) if place.weight_bits == 8 else ("dsp/packed/depthwise_conv2d.h",),
         shared=(definition,),
-        body=f"{name}(x0, y0, row_begin, row_end, @records@, {pair}u, {packed.base}, scratch);",
-        constants=(ConstantArray(name="records", c_type="int32_t", values=packed.records.ravel()),),
-        scratch_bytes=planes.scratch_bytes,
+        body=f"{name}(x0, y0, row_begin, row_end, @records@, {pair}u, {packed.base}, scratch{expanded});",
+        constants=(ConstantArray(name="records", c_type=words_of(place), values=packed.records.ravel()),),
+        scratch_bytes=planes.scratch_bytes + more,
         windows=(sizes.rows,),
         columns=(sizes.columns,),
         traversal="planes" if sizes.whole else "whole",
         instructions=_instructions(sizes, packed, planes),
-        call_instructions=2.3 * max(sizes.rows.reach - sizes.stride_y, 0) * sizes.in_width * sizes.in_channels,
+        call_instructions=2.3 * max(sizes.rows.reach - sizes.stride_y, 0) * sizes.in_width * sizes.in_channels
+        + (12.0 * packed.record * sizes.in_channels if more else 0.0),
     )
+
+
+def words_of(place: Place) -> CType:
+    """The type of records in flash."""
+    return "int32_t" if place.weight_bits == 8 else "uint32_t"
 
 
 def _way(place: Place, sizes: Geometry, taps: Array, by: Requantisation) -> tuple[_Packed, Planes]:
     """The kernel that serves best, and its planes."""
-    packed = _packed_3x3(sizes, taps, by)
+    packed = _packed_3x3(place, sizes, taps, by)
     if packed is not None:
         planes = planes_of(sizes, 2 * packed.words, lean=place.lean)
         if planes.pitch <= _WIDEST_PITCH:
@@ -102,7 +115,9 @@ def _turned(sizes: Geometry) -> Geometry:
     )
 
 
-def _definition(sizes: Geometry, packed: _Packed, planes: Planes, away: int, by: Requantisation) -> tuple[str, str]:
+def _definition(
+    sizes: Geometry, packed: _Packed, planes: Planes, away: int, by: Requantisation, *, bits: int
+) -> tuple[str, str]:
     """A function of these sizes, and its name: layers of the same sizes share it."""
     fields = {
         "kind": packed.kind,
@@ -119,6 +134,16 @@ def _definition(sizes: Geometry, packed: _Packed, planes: Planes, away: int, by:
     how = "((marram_dsp_depthwise){" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "})"
     shape = f"{sizes.in_height}x{sizes.in_width}x{sizes.in_channels}"
     name = f"marram_dsp_depthwise_{shape}_{zlib.crc32((sizes.literal + how).encode()):08x}"
+    if bits != 8:
+        name = f"{name}_{bits}"
+        return name, (
+            f"#ifndef {name.upper()}\n#define {name.upper()}\n"
+            f"MARRAM_NOINLINE static void {name}(const int8_t *x, int8_t *y, int row_begin, int row_end,\n"
+            f"    const uint32_t *stream, uint32_t zeros, int32_t base, void *scratch, int32_t *records)\n{{\n"
+            f"    marram_dsp_packed_depthwise_conv2d({sizes.literal},\n        {how},\n"
+            f"        {bits}, {packed.records.shape[1]}, x, y, row_begin, row_end, stream, zeros, base, scratch, records);\n"
+            "}\n#endif"
+        )
     return name, (
         f"#ifndef {name.upper()}\n#define {name.upper()}\n"
         f"MARRAM_NOINLINE static void {name}(const int8_t *x, int8_t *y, int row_begin, int row_end, const int32_t *records,\n"
@@ -128,7 +153,7 @@ def _definition(sizes: Geometry, packed: _Packed, planes: Planes, away: int, by:
     )
 
 
-def _packed_3x3(sizes: Geometry, taps: Array, by: Requantisation) -> _Packed | None:
+def _packed_3x3(place: Place, sizes: Geometry, taps: Array, by: Requantisation) -> _Packed | None:
     """Records of the 3x3 kernel, or None where another is needed."""
     across = sizes.stride_x in {1, 2} and (sizes.stride_x == 2 or sizes.stride_y == 1)
     dense = sizes.dilation_y == sizes.dilation_x == 1
@@ -137,6 +162,8 @@ def _packed_3x3(sizes: Geometry, taps: Array, by: Requantisation) -> _Packed | N
     found = common_shift(by, np.abs(taps).max(axis=(0, 1)))
     if found is None:
         return None
+    if place.weight_bits != 8:
+        return _halved_3x3(place, sizes, taps, found)
     scaled = np.where(found.living, taps << found.scale, 0)
     halves = [scaled[0, 0], scaled[0, 1], scaled[1, 0], scaled[1, 1], scaled[2, 0], scaled[2, 1]]
     halves += [scaled[0, 2], scaled[1, 2], found.rounding, scaled[2, 2]]
@@ -145,12 +172,36 @@ def _packed_3x3(sizes: Geometry, taps: Array, by: Requantisation) -> _Packed | N
     return _Packed(kind=_3X3, records=records, words=1 + sizes.stride_x, record=7, shift=found.shift, base=found.base)
 
 
+def _halved_3x3(place: Place, sizes: Geometry, taps: Array, found: CommonShift) -> _Packed | None:
+    """Records of the 3x3 kernel with weights of fewer bits, or None where a rounding has no place in them."""
+    wanted = np.where(found.rounding != 0, np.int64(1) << np.clip(found.scale - 2, 0, 14), 0)
+    if (wanted != found.rounding).any() or (found.scale < 0).any():
+        return None
+    order = ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (0, 2), (1, 2), (2, 2))
+    living = np.where(found.living, taps, 0)
+    words = packed_taps(place, np.stack([living[at] for at in order], axis=1), spare_bits=5)
+    tail = found.scale.astype(np.uint64) | (found.rounding != 0).astype(np.uint64) << np.uint64(4)
+    place_of = 9 * place.weight_bits
+    words[:, place_of // 32] |= (tail << np.uint64(place_of % 32)).astype(np.uint32)
+    records = np.concatenate([_unsigned_words(found.bias, found.multiplier), words], axis=1)
+    return _Packed(kind=_3X3, records=records, words=1 + sizes.stride_x, record=7, shift=found.shift, base=found.base)
+
+
+def _unsigned_words(*columns: Array) -> Array:
+    """int64 values that fit int32, (O,) each, as uint32 (O, columns)."""
+    return np.stack(columns, axis=1).astype(np.int64).astype(np.uint32)
+
+
 def _packed_any(place: Place, sizes: Geometry, taps: Array, by: Requantisation) -> _Packed:
     """Records of the kernel for any window."""
     found = separate_constants(place, by)
     reach = (sizes.kernel_width - 1) * sizes.dilation_x + 1
     words = (reach + sizes.stride_x + 1) // 2
     rows, _, channels = taps.shape
+    if place.weight_bits != 8:
+        few = packed_taps(place, np.where(found.constant, 0, taps).reshape(-1, channels).T)
+        heads = _unsigned_words(found.bias, found.multiplier, found.shift, found.addend)
+        return _Packed(kind=_ANY, records=np.concatenate([heads, few], axis=1), words=words, record=4 + 2 * rows * words)
     wide = np.zeros((channels, rows, words * 2, 2), np.int64)
     living = np.where(found.constant, 0, taps)
     for column in range(sizes.kernel_width):

@@ -56,6 +56,22 @@ def pair_stream(place: Place, weights: Array, by: Requantisation, ending: Ending
     return np.concatenate(parts)
 
 
+def packed_taps(place: Place, taps: Array, *, spare_bits: int = 0) -> Array:
+    """Weights (O, K) in words of their own for each channel, the first in the lowest bits: uint32 (O, words).
+
+    Raises:
+        UserError: they do not fit the bits of the place.
+    """
+    bits, (channels, count) = place.weight_bits, taps.shape
+    unsigned(place, taps)
+    per_word = 32 // bits
+    words = -(-(count * bits + spare_bits) // 32)
+    padded = np.zeros((channels, words * per_word), np.uint32)
+    padded[:, :count] = taps & ((1 << bits) - 1)
+    shifts = np.arange(per_word, dtype=np.uint32) * np.uint32(bits)
+    return np.asarray((padded.reshape(channels, words, per_word) << shifts).sum(axis=2, dtype=np.uint32))
+
+
 class Vector(msgspec.Struct, frozen=True, kw_only=True):
     """Packed weights for ``marram_dsp_packed_dense_*``, what it costs for a vector, and the inputs that the words are for."""
 
