@@ -126,7 +126,7 @@ def _run(order: Order) -> BuildResult:
     if order.contract.search is None or order.contract.compress.recipe is not None:  # a given recipe needs no search
         targets = tuple(ship(shipping, name, baseline) for name in order.contract.targets)
     else:
-        found = search(order, modelled, gathered, order.contract.search, order.engine)
+        found = search(order, modelled, gathered, order.contract.search, None if baseline is None else baseline.evidence)
         shipped = {name: ship_found(shipping, name, baseline, found) for name in order.contract.targets}
         targets = tuple(one.result for one in shipped.values())
         searched = record(shipping, found, shipped)

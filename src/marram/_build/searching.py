@@ -22,6 +22,7 @@ from marram.compress.structure.ordering import reordered
 from marram.core.codec import digest
 from marram.core.contract import SearchSection
 from marram.core.errors import UserError
+from marram.core.evidence import Evidence
 from marram.core.graph import Graph
 from marram.core.recipe import Decision, Tuning
 from marram.model.files import load
@@ -29,7 +30,7 @@ from marram.search.choosing import Assessed, finalists, union
 from marram.search.engines import Engine, Failed
 from marram.search.estimation import Judge, error_of, part_of
 from marram.search.finishing import Finish, Finished
-from marram.search.infeasibility import Infeasible, proven
+from marram.search.infeasibility import Infeasible, out_of_reach, proven
 from marram.search.looking import Effort, look
 from marram.search.pricing import Device, main_cost
 from marram.search.space import Cutter, Space, SpaceOptions, decisions_of, least, space_of
@@ -90,8 +91,15 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         return next(family for family in self.families if family.name == self.assessed[number].family)
 
 
-def search(order: Order, modelled: Modelled, gathered: Gathered, section: SearchSection, engine: Engine) -> Found:
+def search(order: Order, modelled: Modelled, gathered: Gathered, section: SearchSection, exact: Evidence | None) -> Found:
     """Look for models for every target of the contract.
+
+    Args:
+        order: the build.
+        modelled: the contract's model.
+        gathered: the data.
+        section: the contract's search.
+        exact: of the float model: parts of it are not expected to keep a promise that it breaks.
 
     Raises:
         UserError: the model cannot be searched, or is no classifier.
@@ -99,9 +107,12 @@ def search(order: Order, modelled: Modelled, gathered: Gathered, section: Search
     if not gathered.labels or modelled.graph is None:
         raise UserError("a search needs classes and a model that is a Graph", where="[search]", hint="Leave [search] out.")
     spaces = {name: space_of(graph, _options(section)) for name, graph in _starts(order, gathered, section, modelled.graph)}
-    impossible = {one.name: reason for one in devices_of(order) if (reason := _proven(spaces, one)) is not None}
+    accuracy = None if exact is None or section.families else exact.figure("accuracy")
+    promises = order.contract.promises
+    answers = {one.name: _proven(spaces, one) or out_of_reach(one.name, promises, accuracy) for one in devices_of(order)}
+    impossible = {name: answer for name, answer in answers.items() if answer is not None}
     possible = tuple(one for one in devices_of(order) if one.name not in impossible)
-    quest = Quest(order=order, gathered=gathered, section=section, engine=engine, devices=possible)
+    quest = Quest(order=order, gathered=gathered, section=section, engine=order.engine, devices=possible)
     families: list[Family] = []
     assessed: list[Assessed] = []
     for name, space in spaces.items() if possible else ():

@@ -15,7 +15,8 @@ from typing import Literal
 import msgspec
 
 from marram.compile.c.families import family_of
-from marram.core.contract import TargetSection
+from marram.core.contract import PromiseSection, TargetSection
+from marram.core.evidence import Figure
 from marram.core.graph import Graph
 from marram.measure.prediction import lower_bounds
 from marram.model.counts import counts
@@ -102,6 +103,29 @@ def _bounds(least: Graph, device: Device) -> Iterator[tuple[str, float, float, s
     if section.energy_uj is not None and target.power is not None:
         least_uj = target.power.active_mw * (1 - target.power.spread) * least_ms
         yield "energy_uj", section.energy_uj, least_uj, f"{work}: {least_uj:.3g} uJ, and energy_uj = {section.energy_uj:g}"
+
+
+def out_of_reach(target: str, promises: PromiseSection, exact: Figure | None) -> Infeasible | None:
+    """The answer where more accuracy is promised than the float model has, with the doubt about that in the promise's favour.
+
+    Args:
+        target: whose promise it is.
+        promises: the contract's.
+        exact: the float model's accuracy with its interval; None where there is none.
+    """
+    promised = promises.accuracy_min
+    if promised is None or exact is None or exact.value is None or exact.high is None or promised <= exact.high:
+        return None
+    has = f"{100 * exact.value:.2f} % (at most {100 * exact.high:.2f} % at {100 * (exact.confidence or 0.0):g} % confidence)"
+    return Infeasible(
+        target=target,
+        kind="not found",
+        binding=("accuracy_min",),
+        budget=promised,
+        bound=None,
+        nearest={"accuracy_min": exact.value},
+        why=f"accuracy_min = {100 * promised:g} %, and the float model itself has {has}: its parts were not searched",
+    )
 
 
 def nearest(assessed: Sequence[Assessed], device: str) -> Assessed | None:
