@@ -109,18 +109,15 @@ def test_two_bits_go_further_and_decisions_add_up(graph, material):
 
 
 def test_layers_are_measured_as_they_will_be_rounded(graph, material):
-    plain = assign_bits(graph, budget_share=0.4, material=material, bits=(4, 2))
     rounding = Round(iterations=100)
-    made = assign_bits(graph, budget_share=0.4, material=material, bits=(4, 2), rounding=rounding)
+    plain, made = (
+        assign_bits(graph, budget_share=0.4, material=material, bits=(4, 2), rounding=one) for one in (None, rounding)
+    )
     assert made.share <= 0.4
     assert made.closeness_db_after > plain.closeness_db_after
-    near = closeness(graph, material.calibration)
-    ends = [
-        near(apply(graph, Recipe(decisions=(Quantise(weight_bits=one.weight_bits), rounding)), material))
-        for one in (plain, made)
-    ]
-    assert ends[1] >= ends[0] - 0.1
-    assert ends[1] == pytest.approx(made.closeness_db_after, abs=4)
+    whole = apply(graph, Recipe(decisions=(Quantise(weight_bits=made.weight_bits), rounding)), material)
+    # in turn each layer makes good what those before it did, so that what was measured is a lower bound
+    assert closeness(graph, material.calibration)(whole) > made.closeness_db_after
 
 
 def test_layers_can_be_kept_and_a_score_given(graph, material):
