@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SHARED ?= ../shared/data
 JOBS ?= 2
 
-.PHONY: help setup demo test check fix soak bench docs clean
+.PHONY: help setup demo test check fix soak bench predictors docs clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -54,6 +54,9 @@ bench: $(READY) ## Every figure that the README claims, peers beside ours (hours
 	$(BIN)/python benchmarks/less_memory.py --data $(SHARED)
 	$(BIN)/python benchmarks/parity_campaign.py --data $(SHARED)
 	$(BIN)/python benchmarks/host_library.py $(addprefix $(SHARED)/mlperf_tiny/,ad01_int8.tflite kws_ref_model.tflite vww_96_int8.tflite pretrainedResnet_quant.tflite)
+
+predictors: $(READY) ## What kernels' parts cost on each core, counted on the emulator and fitted anew (an hour; resumes in .bench/)
+	$(BIN)/python -m marram.measure.prediction
 
 docs: $(READY) ## The documentation as a site in site/
 	$(BIN)/mkdocs build --strict

@@ -23,9 +23,9 @@ from marram.core.target import Target
 from marram.data.dataset import Dataset
 from marram.measure.accuracy import Accuracy, accuracy_figures, answers, graph_predictor
 from marram.measure.certificate import certify, reference_answers
-from marram.measure.emulator.cycles import calibration
 from marram.measure.emulator.emulation import EmulatedSession
 from marram.measure.emulator.profile import Profile, profile, seeded_inputs
+from marram.measure.estimation import estimates, moves
 from marram.measure.extremes import golden_vectors
 from marram.measure.measurement import Measurement
 from marram.sense import Preprocess
@@ -193,54 +193,12 @@ def core_figures(found: CoreMeasurement, target: Target) -> tuple[Figure, ...]:
             method=f"painted, one inference on {on}; bound {found.stack_bound_bytes} B from the call graph",
             kind="measured",
         ),
-        *_estimates(found, target),
+        *estimates(found.core, target, instructions=found.instructions, cycles=found.cycles, moved=moves(found.by_class)),
     )
-
-
-def _estimates(found: CoreMeasurement, target: Target) -> tuple[Figure, ...]:
-    """Latency and energy by the core's calibration; open where the profile has no clock or no power model."""
-    by = calibration(found.core)
-    clock = target.clock_hz
-    if clock is None:
-        reason = "the device profile states no clock (clock_hz)"
-        return (_open("latency_p90_us", "us", reason), _open("energy_uj", "uJ", reason))
-    low, middle, high = (found.cycles * factor / clock * 1e6 for factor in (by.low, by.factor, by.high))
-    latency = Figure(
-        name="latency_p90_us",
-        unit="us",
-        value=middle,
-        low=low,
-        high=high,
-        method=f"stated cycles of the counted instructions at {clock / 1e6:g} MHz; {by.source}",
-        kind="estimated",
-    )
-    if target.power is None:
-        return (latency, _open("energy_uj", "uJ", "the device profile has no power model"))
-    moved = 4 * sum(count for kind, count in found.by_class.items() if kind.endswith(("load", "store")))
-    active = found.instructions * target.power.instruction_pj * 1e-6 + moved * target.power.memory_byte_pj * 1e-6
-    spread = target.power.spread
-    low, middle, high = (
-        (active + target.power.active_mw * us * 1e-3) * share
-        for us, share in ((low, 1 - spread), (middle, 1.0), (high, 1 + spread))
-    )
-    energy = Figure(
-        name="energy_uj",
-        unit="uJ",
-        value=middle,
-        low=low,
-        high=high,
-        method=f"power model of the profile ({target.power.source}) on counted instructions and estimated time",
-        kind="estimated",
-    )
-    return (latency, energy)
 
 
 def _count(name: str, unit: str, value: float, method: str) -> Figure:
     return Figure(name=name, unit=unit, value=value, method=method, kind="measured")
-
-
-def _open(name: str, unit: str, reason: str) -> Figure:
-    return Figure(name=name, unit=unit, value=None, method="none", kind="estimated", reason=reason)
 
 
 def _measurement(compiled: Compiled, application: Image, counted: Profile, painted: int) -> CoreMeasurement:

@@ -136,12 +136,14 @@ def assembled(
     arena_limit_bytes: int | None,
     graph: Graph | None = None,
     pack_weights: bool = False,
+    answers: Answers | None = None,
 ) -> Assembled:
     """Layers with the family's routines in a plan of the arena; errors as ``generate`` has them.
 
-    Where no plan fits the limit, and ``graph``, of which the layers are, is given, its front may be made in bands.
+    Where no plan fits the limit, and ``graph``, of which the layers are, is given, its front may be made in bands. ``answers``
+    are the family's that are known already; those that are missing are added to them.
     """
-    answers = Answers(family)
+    answers = answers or Answers(family)
     plan = plan_memory(_problem(found, answers), budget_bytes=arena_limit_bytes)
     banded: Graph | None = None
     if graph is not None and arena_limit_bytes is not None and plan.arena_bytes > arena_limit_bytes:
