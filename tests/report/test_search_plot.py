@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from marram.report.search_plot import Dot, panel
 
@@ -14,8 +14,8 @@ DOTS = (
 )
 
 
-def circles(svg: str) -> dict[str, list[ElementTree.Element]]:
-    root = ElementTree.fromstring(svg)
+def circles(svg: str) -> dict[str, list[ET.Element]]:
+    root = ET.fromstring(svg)
     return {
         dot.find("s:title", SPACE).text: dot.findall("s:circle", SPACE) for dot in root.findall(".//s:g[@class='dot']", SPACE)
     }
