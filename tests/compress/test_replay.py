@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marram.compress import Material, apply, best, candidates, closeness, correct_bias, diff, equalise, fold, quantise
+from marram.compress import Material, apply, best, candidates, closeness, correct_bias, describe, diff, equalise, fold, quantise
 from marram.core import operators as ops
 from marram.core.codec import decode, digest, encode
 from marram.core.errors import UserError
-from marram.core.recipe import CorrectBias, Equalise, Fold, Quantise, Recipe
+from marram.core.recipe import CorrectBias, Distillation, Equalise, FineTune, Fold, Quantise, Recipe, Tuning
 
 DECISIONS = st.sampled_from(
     [Fold(), Equalise(), Equalise(rounds=3), Quantise(), Quantise(calibration="mse"), CorrectBias(), Quantise(percentile=99.0)]
@@ -133,3 +133,10 @@ def test_nothing_to_choose_from_and_scores_that_are_no_numbers(graph, samples_of
         best(graph, (), Material(calibration=samples), lambda _: 1.0)
     with pytest.raises(UserError, match="not a number"):
         best(graph, candidates(), Material(calibration=samples), lambda _: np.nan)
+
+
+def test_a_decision_is_told_by_what_was_said_of_it():
+    tuned = FineTune(tuning=Tuning(epochs=2), distillation=Distillation(), thaw_epoch=3)
+    assert describe(tuned) == "finetune(tuning=Tuning(epochs=2), distillation=Distillation(), thaw_epoch=3)"
+    assert describe(FineTune()) == "finetune(tuning=Tuning())"
+    assert diff(recipe(tuned), recipe(FineTune())) == (f"- {describe(tuned)}", "+ finetune(tuning=Tuning())")

@@ -13,6 +13,7 @@ from marram._build.trusting import trusted_keys
 from marram.bundle import open as open_bundle
 from marram.compress import describe
 from marram.compress import diff as recipe_diff
+from marram.core.codec import encode
 from marram.core.contract_file import parse
 from marram.core.errors import UserError
 from marram.core.evidence import Evidence
@@ -105,7 +106,7 @@ def explain(bundle: str | Path, *, trust: Sequence[str | Path] = ()) -> Explanat
         priced_for=None if ledger is None else ledger.priced_for,
         start={} if ledger is None else ledger.start,
         decisions=_decisions(recipe, ledger),
-        others=tuple(_rejected(recipe, trial) for trial in trials if trial.reason and _place(recipe, trial) is None),
+        others=_others(recipe, trials),
         rooms=_rooms(opened, path),
         remarks=_remarks(ledger),
     )
@@ -154,6 +155,12 @@ def _place(recipe: Recipe, trial: Trial) -> int | None:
         ):
             return number
     return None
+
+
+def _others(recipe: Recipe, trials: Sequence[Trial]) -> tuple[Rejected, ...]:
+    """What was tried and differs in more than one decision; a recipe under two names is told once, the chosen one not."""
+    distinct = {encode(trial.recipe): trial for trial in reversed(trials) if trial.recipe != recipe and trial.reason}
+    return tuple(_rejected(recipe, trial) for trial in reversed(distinct.values()) if _place(recipe, trial) is None)
 
 
 def _rejected(recipe: Recipe, trial: Trial) -> Rejected:

@@ -203,8 +203,17 @@ _STEPS: dict[type, Step] = {
 def describe(decision: Decision) -> str:
     """A decision in a few words, for instance ``quantise(calibration=percentile, percentile=99.9)``."""
     fields = {name: getattr(decision, name) for name in decision.__struct_fields__}
-    shown = ", ".join(f"{name}={value}" for name, value in fields.items() if _is_told(decision, name, value))
+    shown = ", ".join(f"{name}={_told(value)}" for name, value in fields.items() if _is_told(decision, name, value))
     return f"{type(decision).__name__.lower()}({shown})" if shown else type(decision).__name__.lower()
+
+
+def _told(value: object) -> str:
+    """A field's value; of a struct the fields that are not as they are unless somebody says so."""
+    if not isinstance(value, msgspec.Struct):
+        return str(value)
+    given = ((field.encode_name, getattr(value, field.name), field.default) for field in msgspec.structs.fields(value))
+    shown = ", ".join(f"{name}={_told(one)}" for name, one, default in given if one not in (default, {}))
+    return f"{type(value).__name__}({shown})"
 
 
 def _is_told(decision: Decision, name: str, value: object) -> bool:
