@@ -5,9 +5,9 @@
 The float models, the data and the calibration samples are those of ``int8_accuracy.py`` (whose folder is ``--models``). Rows:
 int8; 4 bits for every layer, by the largest weight of each channel (round to nearest), by the least squared error of scales,
 and with adaptive rounding; a share of int8's bytes by measured sensitivity, which may take 2 bits where layers bear it; the
-same trained on in integers where asked for. Bytes are those of weights, biases and multipliers as C has them in flash (of
+same trained on in integers where asked for. Bytes are those of weights, biases and multipliers as plain C has them (of
 peers: weights as their files have them, with as much for each channel). A drop is against the float model in points, with the
-95 % interval of a paired bootstrap; the test part is looked at by nothing else. The last table: sizes of MLPerf Tiny models.
+95 % interval of a paired bootstrap; the test part is looked at by nothing else. The last table: bytes by kernels.
 Peers: ai-edge-quantizer (4-bit weights where its policy has them, int8 activations), NNCF's 4-bit weight compression.
 """
 
@@ -27,6 +27,8 @@ import numpy as np
 from int8_accuracy import interval, say
 
 from marram import compress
+from marram.compile.c.families import FAMILIES
+from marram.compile.c.generation import generate
 from marram.compress import apply, fold, quantise, unroll
 from marram.compress.integers.assignment import assign_bits
 from marram.compress.integers.precision import layers_to_pack
@@ -212,8 +214,8 @@ def measured(path: Path, key: str, make: Callable[[], Found]) -> Found:
     return classes, size, remark
 
 
-def rows_of(name: str, arguments: argparse.Namespace) -> list[dict[str, object]]:
-    given = pair(name, arguments)
+def rows_of(given: Pair, arguments: argparse.Namespace) -> list[dict[str, object]]:
+    name = given.name
     base = digest([digest(given.graph), digest(given.test), arguments.revision])
     (scores, *_) = interpret(given.graph, given.test)
     exact = scores.reshape(len(scores), -1).argmax(axis=1) == given.targets
@@ -256,14 +258,28 @@ def table(rows: list[dict[str, object]]) -> None:
         print(f"{row['task']:8} {row['method']:38} {figures}  {row['remark']}")
 
 
-def sizes(data: Path) -> None:
-    """Bytes of the MLPerf Tiny models' weights: what fewer bits save does not depend on samples."""
-    print(f"\n{'MLPerf Tiny':24} {'int8':>8} {'4 bits':>8} {'of int8':>8} {'2 bits':>8} {'of int8':>8}")
-    for path in ("kws_ref_model_float32", "pretrainedResnet", "vww_96_float", "ad01_fp32"):
-        graph = unroll(fold(load(data / "mlperf_tiny" / f"{path}.tflite")))
+def flash_bytes(whole: Graph, family: str) -> int:
+    """Bytes of weights, biases and multipliers in generated C."""
+    made = generate(whole, FAMILIES[family], name="model", pack_weights=True)
+    return sum(layer.weight_bytes for layer in made.layers)
+
+
+def sizes(graphs: dict[str, Graph]) -> None:
+    """Bytes of weights in flash by the kernels that read them, all layers in 8, 4 and 2 bits: no samples matter to them."""
+    print(f"\n{'weights in flash':24} {'kernels':9} {'int8':>8} {'4 bits':>8} {'of int8':>8} {'2 bits':>8} {'of int8':>8}")
+    for name, graph in graphs.items():
         samples = np.random.default_rng(0).normal(size=(4, *graph.input_tensors[0].shape[1:])).astype(np.float32)
-        found = [weight_bytes(quantise(graph, samples, weight_bits=every_layer(graph, bits))) for bits in (8, 4, 2)]
-        print(f"{path:24} {found[0]:8} {found[1]:8} {found[1] / found[0]:8.3f} {found[2]:8} {found[2] / found[0]:8.3f}")
+        whole = [quantise(graph, samples, weight_bits=every_layer(graph, bits)) for bits in (8, 4, 2)]
+        for family in ("portable", "dsp"):
+            found = [flash_bytes(one, family) for one in whole]
+            shares = [f"{size:8} {size / found[0]:8.3f}" for size in found[1:]]
+            print(f"{name:24} {family:9} {found[0]:8} {' '.join(shares)}")
+
+
+def mlperf(data: Path) -> dict[str, Graph]:
+    """The float models of MLPerf Tiny."""
+    names = ("kws_ref_model_float32", "pretrainedResnet", "vww_96_float", "ad01_fp32")
+    return {name: unroll(fold(load(data / "mlperf_tiny" / f"{name}.tflite"))) for name in names}
 
 
 def main() -> None:
@@ -282,9 +298,13 @@ def main() -> None:
     parser.add_argument("--revision", default="", help="any text; another one computes everything anew")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     arguments = parser.parse_args()
-    rows = [row for name in arguments.tasks.split(",") if name for row in rows_of(name, arguments)]
+    rows, graphs = list[dict[str, object]](), dict[str, Graph]()
+    for name in arguments.tasks.split(","):
+        given = pair(name, arguments)
+        graphs[name] = given.graph
+        rows += rows_of(given, arguments)
     table(rows)
-    sizes(arguments.data)
+    sizes(graphs | mlperf(arguments.data))
     if arguments.json:
         write_atomically(arguments.json, json.dumps(rows, indent=1).encode())
 

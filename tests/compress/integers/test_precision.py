@@ -126,6 +126,9 @@ def test_layers_can_be_kept_and_a_score_given(graph, material):
     assert not {*kept} & {*made.weight_bits}
     asked = assign_bits(graph, budget_share=0.9, material=material, score=lambda whole: -weight_bytes(whole))
     assert asked.share <= 0.9
+    sized = assign_bits(graph, budget_share=0.8, material=material, size=lambda whole: weight_bytes(whole) + 1000)
+    assert sized.bytes_before == weight_bytes(quantise(graph, material.calibration)) + 1000
+    assert sized.share <= 0.8
     fixed = assign_bits(graph, budget_share=0.95, material=material, decision=Quantise(weight_bits={"conv2d3": 4}))
     assert "conv2d3" not in fixed.weight_bits
     with pytest.raises(UserError, match="conv2d9"):

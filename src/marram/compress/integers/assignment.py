@@ -9,10 +9,12 @@ and each decision is exchanged for the next best ones that save as much where th
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 import msgspec
 
 from marram.compress.integers.precision import Bench, Score, layers_to_pack
+from marram.compress.integers.weight_bytes import weight_bytes
 from marram.compress.integers.widths import check_names
 from marram.compress.material import Material
 from marram.core.errors import UserError
@@ -70,6 +72,7 @@ def assign_bits(
     score: Score | None = None,
     samples: int = 128,
     rounding: Round | None = None,
+    size: Callable[[Graph], int] = weight_bytes,
 ) -> Assignment:
     """The bits of each layer's weights with which all take at most a share of what they take in 8 bits.
 
@@ -84,12 +87,14 @@ def assign_bits(
         samples: how many are used at most.
         rounding: the decision that is to follow the quantisation, if any: layers are then measured as it rounds them, each by
             itself. 2 bits in particular do far less damage so.
+        size: bytes of an integer Graph's weights in flash. The default counts plain kernels' (``weight_bytes``); a target whose
+            kernels keep more beside the weights says its own.
 
     Raises:
         UserError: no assignment meets the budget; says how near one comes. Or a name is no node's.
         DataError: there are no samples.
     """
-    bench = Bench(exact, material, decision, score=score, samples=samples, rounding=rounding, bits=bits)
+    bench = Bench(exact, material, decision, score=score, samples=samples, size=size, rounding=rounding, bits=bits)
     check_names(keep, [node.name for node in bench.exact.nodes], "keep")
     fixed = {*keep, *decision.weight_bits, *decision.channel_bits}
     layers = [nodes for nodes in layers_to_pack(bench.exact, decision) if not fixed & set(nodes)]

@@ -69,6 +69,7 @@ class Bench:
         decision: how everything else is quantised; its bits are where fewer ones start from.
         score: what damage is a fall of; None: the noise power that the closeness in decibels stands for.
         samples: how many samples closeness and accuracy are measured on at most.
+        size: bytes of an integer Graph's weights in flash.
         rounding: weights of fewer bits are measured as this decision would round each layer by itself; None: to the nearest.
         bits: for which ``rounding`` makes them ready.
     """
@@ -81,11 +82,12 @@ class Bench:
         *,
         score: Score | None,
         samples: int,
+        size: Callable[[Graph], int] = weight_bytes,
         rounding: Round | None = None,
         bits: tuple[WeightBits, ...] = (),
     ) -> None:
         self.exact, self.material, self.decision = unroll(fold(exact)), material, decision
-        self.score, self.samples = score, samples
+        self.score, self.samples, self.size = score, samples, size
         self.ranges: Mapping[str, Range] = calibrate(
             self.exact, material.calibration, method=decision.calibration, percentile=decision.percentile
         )
@@ -135,7 +137,7 @@ class Bench:
             made = self.graph(weight_bits, channels)
             near = self._closeness(made)
             damage = float(10 ** (-near / 10)) if self.score is None else -self.score(made)
-            self._known[key] = Measured(weight_bytes=weight_bytes(made), damage=damage, closeness_db=near)
+            self._known[key] = Measured(weight_bytes=self.size(made), damage=damage, closeness_db=near)
         return self._known[key]
 
     def accuracy(
