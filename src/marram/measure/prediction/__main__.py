@@ -14,11 +14,14 @@ import msgspec
 
 from marram.compile import device
 from marram.compile.c.families import family_of
+from marram.measure.prediction.coefficients import coefficients
 from marram.measure.prediction.counting import counted_samples
 from marram.measure.prediction.fitting import fit, observed
 from marram.measure.prediction.samples import RARE, USUAL, sample
 
 CORES = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
+ALIKE = {"cortex-m7": "cortex-m4", "cortex-m33": "cortex-m4"}
+"""Cores with the kernels of another one, whose costs are taken where samples leave them open."""
 _PACKAGE = Path(__file__).parent / "coefficients"
 
 
@@ -35,7 +38,8 @@ def main() -> None:
         target = device(core)
         seeds = (*range(asked.samples), *range(USUAL, USUAL + RARE))
         counted = counted_samples(target, seeds, asked.counts)
-        found = fit(observed(((sample(seed).graph, one) for seed, one in counted), family_of(target)))
+        prior = coefficients(ALIKE[core]) if core in ALIKE else None
+        found = fit(observed(((sample(seed).graph, one) for seed, one in counted), family_of(target)), prior)
         (asked.out / f"{core}.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
         print(  # noqa: T201
             f"{core}: {found.nets} nets; held out, 95 % within {found.instructions.p95:.2%} of their instructions, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -18,6 +18,8 @@ from marram.measure.prediction.least_squares import Reals, design, fitted
 from marram.measure.prediction.parts import BETWEEN, NetParts, parts_of
 
 _FOLDS = 5
+_COUNTED = {"instructions": "functions", "cycles": "function_cycles", "moves": "function_moves"}
+"""Fields of ``Part``, and those of ``Counted`` that they are fitted to."""
 _INSTRUCTIONS, _BYTES = 100.0, 200.0
 """Added to values, in whose relation errors count."""
 
@@ -44,15 +46,18 @@ def observed(samples: Iterable[tuple[Graph, Counted]], family: Family) -> list[O
     return found
 
 
-def fit(observations: Sequence[Observation]) -> Coefficients:
-    """The coefficients of the core that the observations are of."""
-    model = _Model(observations)
+def fit(observations: Sequence[Observation], prior: Coefficients | None = None) -> Coefficients:
+    """The coefficients of the core that the observations are of.
+
+    ``prior`` are those of a core that runs the same kernels: what few observations leave open is as it is there.
+    """
+    model = _Model(observations, prior)
     held = [index % _FOLDS for index in range(len(observations))]
     errors: dict[str, list[float]] = defaultdict(list)
     for fold in range(_FOLDS):
         kept = [one for one, part in zip(observations, held, strict=True) if part != fold]
         out = [one for one, part in zip(observations, held, strict=True) if part == fold]
-        trained = _Model(kept)
+        trained = _Model(kept, prior)
         for one in out:
             for name, error in trained.errors(one).items():
                 errors[name].append(error)
@@ -86,23 +91,21 @@ def total(loops: dict[str, float], costs: dict[str, float]) -> float:
 class _Model:
     """Costs by part, code bytes by what is there, stack by kernel, of some observations."""
 
-    def __init__(self, observations: Sequence[Observation]) -> None:
+    def __init__(self, observations: Sequence[Observation], prior: Coefficients | None) -> None:
         rows = [(loops, name, one) for one in observations for name, loops in _functions(one.parts).items()]
-        names, matrix = design([loops for loops, _, _ in rows])
-        takes: tuple[Callable[[Counted], dict[str, int] | dict[str, float]], ...] = (
-            lambda counted: counted.functions,
-            lambda counted: counted.function_cycles,
-            lambda counted: counted.function_moves,
-        )
-        columns = [
-            fitted(matrix, np.array([take(one.counted)[name] for _, name, one in rows], float), _INSTRUCTIONS) for take in takes
-        ]
+        names, matrix = design([dict.fromkeys(prior.parts, 0.0) if prior else {}, *(loops for loops, _, _ in rows)])
+        columns = []
+        for what, field in _COUNTED.items():
+            values = np.array([0.0, *(getattr(one.counted, field)[name] for _, name, one in rows)])
+            columns.append(fitted(matrix, values, _INSTRUCTIONS, expected=_expected(names, prior, what)))
         self.parts = {name: tuple(float(column[index]) for column in columns) for index, name in enumerate(names)}
         self.instructions = {name: costs[0] for name, costs in self.parts.items()}
         self.cycles = {name: costs[1] for name, costs in self.parts.items()}
-        code_names, code = design([one.parts.code for one in observations])
-        self.code = dict(zip(code_names, map(float, fitted(code, _code_bytes(observations), _BYTES)), strict=True))
-        self.stack = _stack(observations)
+        code_names, code = design([dict.fromkeys(prior.code, 0.0) if prior else {}, *(one.parts.code for one in observations)])
+        sizes = np.array([0.0, *(one.counted.flash_bytes - one.parts.constant_bytes for one in observations)])
+        known = np.array([prior.code.get(name, np.nan) for name in code_names]) if prior else None
+        self.code = dict(zip(code_names, map(float, fitted(code, sizes, _BYTES, expected=known)), strict=True))
+        self.stack = {**(prior.stack if prior else {}), **_stack(observations)}
 
     def errors(self, one: Observation) -> dict[str, float]:
         """Relative errors of one net: of instructions, cycles, flash and stack."""
@@ -123,17 +126,27 @@ def _functions(parts: NetParts) -> dict[str, dict[str, float]]:
     return {**{row.name: row.loops for row in parts.layers}, BETWEEN: parts.between}
 
 
-def _code_bytes(observations: Sequence[Observation]) -> Reals:
-    return np.array([one.counted.flash_bytes - one.parts.constant_bytes for one in observations], float)
+def _expected(names: list[str], prior: Coefficients | None, what: str) -> Reals | None:
+    if prior is None:
+        return None
+    return np.array([getattr(prior.parts[name], what) if name in prior.parts else np.nan for name in names])
 
 
 def _stack(observations: Sequence[Observation]) -> dict[str, int]:
-    """For each kernel the least bound of the nets that have it: no net with it can need less than its own."""
-    found: dict[str, int] = {}
+    """For each kernel the usual bound of the nets in which it is the deepest.
+
+    First the least bound of all nets that have it stands for each: no net with it can need less than its own.
+    """
+    least: dict[str, int] = {}
     for one in observations:
         for kernel in one.parts.stacked:
-            found[kernel] = min(found.get(kernel, 1 << 30), one.counted.stack_bound_bytes)
-    return dict(sorted(found.items()))
+            least[kernel] = min(least.get(kernel, 1 << 30), one.counted.stack_bound_bytes)
+    deepest: dict[str, list[int]] = defaultdict(list)
+    for one in observations:
+        kernel = max(sorted(one.parts.stacked), key=lambda each: least[each])
+        deepest[kernel].append(one.counted.stack_bound_bytes)
+    usual = {kernel: int(np.median(found)) // 4 * 4 for kernel, found in deepest.items()}
+    return dict(sorted({**least, **usual}.items()))
 
 
 def _fits(observations: Sequence[Observation], model: _Model) -> dict[str, KernelFit]:

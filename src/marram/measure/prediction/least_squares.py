@@ -13,6 +13,7 @@ _TOLERANCE = 1e-9
 _PATIENCE = 3
 _MOST_TURNS = 2000
 _ROUNDS = 4
+_EXPECTED = 0.01
 _USUAL = 0.02
 
 
@@ -53,12 +54,20 @@ def nonnegative(matrix: Reals, values: Reals) -> Reals:
     return np.asarray(np.maximum(found, 0.0) / scale)
 
 
-def fitted(matrix: Reals, values: Reals, floor: float) -> Reals:
+def fitted(matrix: Reals, values: Reals, floor: float, *, expected: Reals | None = None) -> Reals:
     """Coefficients of least relative error: an error counts by its share of the value, ``floor`` added to small ones.
 
     Values far from what the others agree on count less (Huber's weights, in rounds): compilers now and then do otherwise.
+    ``expected`` has a coefficient where one is expected and NaN elsewhere: being off by all of it counts as much as
+    ``_EXPECTED`` of a value would.
     """
     weights = 1.0 / (np.abs(values) + floor)
+    if expected is not None:
+        chosen = np.flatnonzero(~np.isnan(expected))
+        rows = np.zeros((len(chosen), matrix.shape[1]))
+        rows[np.arange(len(chosen)), chosen] = 1.0
+        matrix, values = np.concatenate([matrix, rows]), np.concatenate([values, expected[chosen]])
+        weights = np.concatenate([weights, _EXPECTED / (expected[chosen] + 1.0)])
     found = nonnegative(matrix * weights[:, None], values * weights)
     for _ in range(_ROUNDS):
         error = np.abs(matrix @ found - values) * weights

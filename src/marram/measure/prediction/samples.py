@@ -6,21 +6,32 @@ as in trained nets; the integer graph is made by the ordinary quantisation on ra
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from marram.compress.integers.quantisation import quantise
 from marram.core import operators as ops
-from marram.core.graph import Array, Graph, Node, Tensor
-from marram.core.operators import Activation, Operator
-from marram.model.shapes import output_shapes
+from marram.core.graph import Graph
+from marram.measure.prediction.drafts import (
+    Draft,
+    attention,
+    concatenated,
+    conv,
+    dense,
+    depthwise,
+    elementwise,
+    gated,
+    grown,
+    padded,
+    pointwise,
+    pool,
+    residual,
+    shifted,
+    transposed,
+)
 
-_MOST_MACS = 600_000
-"""Of a layer: the emulator makes some hundred million instructions a second, and counts more slowly."""
 _CALIBRATION = 4
 USUAL, RARE = 140, 24
 """Samples from seed 0 on are of all kinds; those after them have what is rare among these."""
@@ -33,213 +44,18 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     arena_share: float | None
 
 
-class Draft:
-    """A float graph that grows layer by layer; ``at`` is the tensor that the next one reads."""
-
-    def __init__(self, seed: int, shape: tuple[int, ...]) -> None:
-        self.rng = np.random.default_rng([seed, 20])
-        self.tensors = {"x": Tensor(name="x", shape=shape)}
-        self.constants: dict[str, Array] = {}
-        self.nodes: list[Node] = []
-        self.at = "x"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the tensor that the next layer reads."""
-        return self.tensors[self.at].shape
-
-    def one_of(self, *values: Any) -> Any:
-        """A draw with equal chances."""
-        return values[int(self.rng.integers(len(values)))]
-
-    def chance(self, share: float) -> bool:
-        """True in about that share of draws."""
-        return bool(self.rng.random() < share)
-
-    def channels(self, most: int = 64) -> int:
-        """A number of channels: mostly multiples of 4, some of 8, some odd."""
-        return int(self.one_of(4, 8, 8, 1, 1, 2) * self.rng.integers(1, 17)) % most or 8
-
-    def activation(self) -> Activation:
-        """None or a ReLU."""
-        found: Activation = self.one_of("none", "relu", "relu", "relu6")
-        return found
-
-    def constant(self, values: Array) -> str:
-        """Adds a constant, and gives its name."""
-        name = f"c{len(self.constants)}"
-        self.constants[name] = values.astype(np.float32)
-        self.tensors[name] = Tensor(name=name, shape=values.shape)
-        return name
-
-    def weights(self, shape: tuple[int, ...], depth: int, outputs: int) -> tuple[str, str]:
-        """Weights with outputs of about unit variance, and a bias."""
-        values = self.rng.normal(size=shape) * self.rng.uniform(0.7, 1.4) / math.sqrt(depth)
-        return self.constant(values), self.constant(self.rng.normal(size=outputs) * 0.1)
-
-    def add(self, op: Operator, *inputs: str) -> str:
-        """Adds a node that reads ``inputs``; its output is read next."""
-        name = f"n{len(self.nodes)}"
-        node = Node(name=name, op=op, inputs=inputs, outputs=(f"t{len(self.nodes)}",))
-        (shape,) = output_shapes(op, [self.tensors[each].shape if each else () for each in inputs])
-        self.tensors[node.outputs[0]] = Tensor(name=node.outputs[0], shape=shape)
-        self.nodes.append(node)
-        self.at = node.outputs[0]
-        return self.at
-
-    def graph(self, name: str) -> Graph:
-        """What was drawn, as a Graph."""
-        return Graph(
-            name=name,
-            inputs=("x",),
-            outputs=(self.at,),
-            tensors=self.tensors,
-            constants=self.constants,
-            nodes=tuple(self.nodes),
-        )
-
-
-def _padding(draft: Draft, kernel: tuple[int, int], stride: tuple[int, int], *, same: bool) -> tuple[int, int, int, int]:
-    pads: list[int] = []
-    for size, reach, step in zip(draft.shape[1:3], kernel, stride, strict=True):
-        total = max((-(-size // step) - 1) * step + reach - size, 0) if same else 0
-        pads += [total // 2, total - total // 2]
-    return (pads[0], pads[1], pads[2], pads[3])
-
-
-def _window(draft: Draft) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
-    """Kernel, stride and padding of a window operator on an image or on a sequence (H = 1)."""
-    _, height, width, _ = draft.shape
-    size = draft.one_of(3, 3, 3, 5, 2, 1, 7) if height > 1 else draft.one_of(3, 3, 5, 7, 8)
-    step = draft.one_of(1, 1, 2) if size > 1 else 1
-    kernel = (min(size, height), min(size if draft.chance(0.85) else draft.one_of(1, 3, 4), width))
-    stride = (step if height > 1 else 1, step)
-    padding = _padding(draft, kernel, stride, same=draft.chance(0.8))
-    return kernel, stride, padding
-
-
-def _conv(draft: Draft) -> None:
-    kernel, stride, padding = _window(draft)
-    depth = kernel[0] * kernel[1] * draft.shape[3]
-    places = draft.shape[1] * draft.shape[2] // (stride[0] * stride[1])
-    outputs = draft.channels(int(np.clip(_MOST_MACS // (depth * places), 1, 64)) + 1)
-    names = draft.weights((outputs, *kernel, draft.shape[3]), depth, outputs)
-    draft.add(ops.Conv2D(stride=stride, padding=padding, activation=draft.activation()), draft.at, *names)
-
-
-def _pointwise(draft: Draft) -> None:
-    depth, places = draft.shape[3], draft.shape[1] * draft.shape[2]
-    outputs = draft.channels(int(np.clip(_MOST_MACS // (depth * places), 1, 96)) + 1)
-    names = draft.weights((outputs, 1, 1, depth), depth, outputs)
-    draft.add(ops.Conv2D(activation=draft.activation()), draft.at, *names)
-
-
-def _depthwise(draft: Draft) -> None:
-    if draft.shape[1] > 1 and draft.chance(0.75):
-        step = draft.one_of(1, 1, 2)
-        kernel, stride = (3, 3), (step, step)
-        kernel = (min(3, draft.shape[1]), min(3, draft.shape[2]))
-        padding = _padding(draft, kernel, stride, same=draft.chance(0.85))
-    else:
-        kernel, stride, padding = _window(draft)
-    channels, depth = draft.shape[3], kernel[0] * kernel[1]
-    names = draft.weights((1, *kernel, channels), depth, channels)
-    draft.add(ops.DepthwiseConv2D(stride=stride, padding=padding, activation=draft.activation()), draft.at, *names)
-
-
-def _residual(draft: Draft) -> None:
-    """X + conv(x), now and then x + pointwise(depthwise(x))."""
-    start, channels = draft.at, draft.shape[3]
-    kernel = (min(3, draft.shape[1]), min(3, draft.shape[2]))
-    padding = _padding(draft, kernel, (1, 1), same=True)
-    if draft.shape[1] * draft.shape[2] * 9 * channels**2 < 2 * _MOST_MACS and draft.chance(0.5):
-        names = draft.weights((channels, *kernel, channels), kernel[0] * kernel[1] * channels, channels)
-        draft.add(ops.Conv2D(padding=padding), draft.at, *names)
-    else:
-        names = draft.weights((1, *kernel, channels), kernel[0] * kernel[1], channels)
-        draft.add(ops.DepthwiseConv2D(padding=padding, activation="relu"), draft.at, *names)
-        names = draft.weights((channels, 1, 1, channels), channels, channels)
-        draft.add(ops.Conv2D(), draft.at, *names)
-    kind: type[ops.Add | ops.Sub | ops.Mul] = draft.one_of(ops.Add, ops.Add, ops.Add, ops.Sub, ops.Mul)
-    draft.add(kind(activation=draft.one_of("none", "none", "relu")), start, draft.at)
-
-
-def _pool(draft: Draft) -> None:
-    _, height, width, _ = draft.shape
-    size = draft.one_of(2, 2, 3)
-    kernel = (min(size, height), min(size, width))
-    stride = kernel if draft.chance(0.7) else (1, min(2, width))
-    kind: type[ops.MaxPool2D | ops.AveragePool2D] = draft.one_of(ops.MaxPool2D, ops.AveragePool2D)
-    padding = _padding(draft, kernel, stride, same=draft.chance(0.3))
-    draft.add(kind(kernel=kernel, stride=stride, padding=padding), draft.at)
-
-
-def _elementwise(draft: Draft) -> None:
-    choices: tuple[Operator, ...] = (ops.Relu(), ops.HardSwish(), ops.Sigmoid(), ops.Tanh(), ops.LeakyRelu(alpha=0.1))
-    draft.add(draft.one_of(*choices), draft.at)
-
-
-def _concatenated(draft: Draft) -> None:
-    """Two pointwise branches, side by side in channels."""
-    start, parts = draft.at, []
-    for _ in range(2):
-        draft.at = start
-        _pointwise(draft)
-        parts.append(draft.at)
-    draft.add(ops.Concat(axis=3), *parts)
-
-
-def _gated(draft: Draft) -> None:
-    """Squeeze and excite: channels times the sigmoid of a dense layer of their means."""
-    start, channels = draft.at, draft.shape[3]
-    draft.add(ops.Mean(axes=(1, 2), keep_dims=True), start)
-    names = draft.weights((channels, 1, 1, channels), channels, channels)
-    draft.add(ops.Conv2D(), draft.at, *names)
-    draft.add(ops.Sigmoid(), draft.at)
-    draft.add(ops.Mul(), start, draft.at)
-
-
-def _padded(draft: Draft) -> None:
-    pads = tuple((int(a), int(b)) for a, b in draft.rng.integers(0, 3, (2, 2)))
-    first = pads[0] if draft.shape[1] > 1 else (0, 0)
-    draft.add(ops.Pad(paddings=((0, 0), first, pads[1], (0, 0))), draft.at)
-    if draft.chance(0.5):
-        _pool(draft)
-
-
-def _grown(draft: Draft) -> None:
-    _, height, width, channels = draft.shape
-    if height * width > 300 or height == 1:
-        _pointwise(draft)
-    elif draft.chance(0.3):
-        draft.add(ops.Resize(size=(2 * height, 2 * width), method="nearest"), draft.at)
-    else:
-        outputs = draft.channels(24)
-        size = draft.one_of(2, 4)
-        names = draft.weights((outputs, size, size, channels), size * size * channels // 4 or 1, outputs)
-        pad = (size - 2) // 2
-        op = ops.TransposeConv2D(stride=(2, 2), padding=(pad,) * 4, activation=draft.one_of("none", "relu"))
-        draft.add(op, draft.at, *names)
-
-
 _IMAGE: tuple[tuple[float, Callable[[Draft], None]], ...] = (
-    (0.26, _conv),
-    (0.20, _pointwise),
-    (0.26, _depthwise),
-    (0.10, _residual),
-    (0.05, _pool),
-    (0.03, _elementwise),
-    (0.03, _concatenated),
-    (0.02, _gated),
-    (0.02, _padded),
-    (0.03, _grown),
+    (0.26, conv),
+    (0.20, pointwise),
+    (0.26, depthwise),
+    (0.10, residual),
+    (0.05, pool),
+    (0.03, elementwise),
+    (0.03, concatenated),
+    (0.02, gated),
+    (0.02, padded),
+    (0.03, grown),
 )
-
-
-def _dense(draft: Draft, outputs: int) -> None:
-    depth = draft.shape[-1]
-    names = draft.weights((outputs, depth), depth, outputs)
-    draft.add(ops.Dense(activation=draft.activation()), draft.at, *names)
 
 
 def _head(draft: Draft) -> None:
@@ -250,7 +66,7 @@ def _head(draft: Draft) -> None:
     else:
         draft.add(ops.Reshape(shape=(1, height * width * channels)), draft.at)
     for _ in range(int(draft.rng.integers(1, 3))):
-        _dense(draft, int(draft.rng.integers(2, 40)))
+        dense(draft, int(draft.rng.integers(2, 40)))
     if draft.chance(0.5):
         draft.add(ops.Softmax(), draft.at)
 
@@ -276,26 +92,8 @@ def _vector_net(seed: int) -> Draft:
     draft = Draft(seed, (1, int(rng.integers(3, 700))))
     for _ in range(int(draft.rng.integers(4, 10))):
         drawn = [int(draft.rng.integers(1, 20)), 8, 16, 64, 128, int(draft.rng.integers(20, 200))]
-        _dense(draft, int(draft.rng.choice(drawn)))
+        dense(draft, int(draft.rng.choice(drawn)))
     return draft
-
-
-def _attention(draft: Draft, heads: int) -> None:
-    _, steps, width = draft.shape
-    start, parts = draft.at, []
-    turned = draft.chance(0.5)  # the keys by a Transpose, or by the product itself
-    for index in range(3):
-        names = draft.weights((width, width), width, width)
-        draft.add(ops.Dense(), start, *names)
-        draft.add(ops.Reshape(shape=(1, steps, heads, width // heads)), draft.at)
-        order = (0, 2, 3, 1) if index == 1 and turned else (0, 2, 1, 3)
-        parts.append(draft.add(ops.Transpose(permutation=order), draft.at))
-    draft.add(ops.MatMul(transpose_b=not turned), parts[0], parts[1])
-    draft.add(ops.Softmax(), draft.at)
-    draft.add(ops.MatMul(), draft.at, parts[2])
-    draft.add(ops.Transpose(permutation=(0, 2, 1, 3)), draft.at)
-    draft.add(ops.Reshape(shape=(1, steps, width)), draft.at)
-    draft.add(ops.Add(), start, draft.at)
 
 
 def _token_net(seed: int) -> Draft:
@@ -306,34 +104,14 @@ def _token_net(seed: int) -> Draft:
         width = draft.shape[-1]
         gamma = draft.constant(draft.rng.uniform(0.5, 1.5, width))
         draft.add(ops.LayerNorm(), draft.at, gamma, draft.constant(draft.rng.normal(size=width) * 0.1))
-        _attention(draft, heads)
-        _dense(draft, int(draft.rng.integers(8, 80)))
+        attention(draft, heads)
+        dense(draft, int(draft.rng.integers(8, 80)))
         draft.add(ops.Gelu(), draft.at)
-        _dense(draft, width)
+        dense(draft, width)
     if draft.chance(0.7):
         draft.add(ops.Mean(axes=(1,)), draft.at)
-        _dense(draft, int(draft.rng.integers(2, 20)))
+        dense(draft, int(draft.rng.integers(2, 20)))
     return draft
-
-
-def _transposed(draft: Draft) -> None:
-    """Twice the size, of an image or a sequence; now and then the same size."""
-    _, height, _, channels = draft.shape
-    outputs, size = int(draft.one_of(1, 3, 2, 6, 4, 8, 12)), draft.one_of(2, 3, 4, 4)
-    step = draft.one_of(2, 2, 2, 1)
-    tall = height > 1
-    names = draft.weights((outputs, size if tall else 1, size, channels), max(size * size * channels // 4, 1), outputs)
-    pad = (size - step) // 2 if size > step else 0
-    padding = (pad, pad, pad, pad) if tall else (0, 0, pad, pad)
-    stride = (step if tall else 1, step)
-    draft.add(ops.TransposeConv2D(stride=stride, padding=padding, activation=draft.one_of("none", "relu")), draft.at, *names)
-
-
-def _shifted(draft: Draft) -> None:
-    """A constant for each element, or each channel, added or multiplied."""
-    shape = draft.shape if draft.chance(0.6) else (1, 1, 1, draft.shape[3])
-    kind: type[ops.Add | ops.Mul | ops.Sub] = draft.one_of(ops.Add, ops.Add, ops.Mul, ops.Sub)
-    draft.add(kind(), draft.at, draft.constant(draft.rng.normal(size=shape)))
 
 
 def _rare_net(seed: int) -> Draft:
@@ -345,9 +123,9 @@ def _rare_net(seed: int) -> Draft:
     draft = Draft(seed, (1, height, width, int(rng.choice([2, 4, 6, 8, 12, 16]))))
     for _ in range(int(draft.rng.integers(5, 9))):
         if draft.shape[1] * draft.shape[2] > 700:
-            _pool(draft)
+            pool(draft)
         else:
-            draft.one_of(_transposed, _transposed, _shifted, _shifted, _pool, _elementwise, _padded, _concatenated)(draft)
+            draft.one_of(transposed, transposed, shifted, shifted, pool, elementwise, padded, concatenated)(draft)
     return draft
 
 
