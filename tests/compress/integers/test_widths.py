@@ -49,7 +49,7 @@ def test_weights_lie_within_their_bits_and_c_packs_them(graph, bits, limit):
     bytes_of = {row.node: row.weight_bytes for row in made.layers if row.node in LAYERS}
     counts = {name: weights_of(whole, name).size for name in LAYERS}
     channels = {"conv2d0": 8, "depthwise_conv2d1": 8, "dense6": 5}
-    assert bytes_of == {name: -(-counts[name] * bits // 8) + 12 * channels[name] for name in LAYERS}
+    assert bytes_of == {name: -(-counts[name] * bits // 8) + 9 * channels[name] for name in LAYERS}
 
 
 def test_fewer_bits_are_farther_away_in_order(graph):

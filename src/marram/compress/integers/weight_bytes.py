@@ -12,6 +12,8 @@ from marram.model.spec import RULES
 
 _RECORD_BYTES = 12
 """Bias, multiplier and shift of an output channel, int32 each."""
+_SHORT_RECORD_BYTES = 9
+"""The same beside packed weights, the shift int8."""
 _WIDE_RECORD_BYTES = 16
 """The same beside int16 activations, where the bias is int64."""
 
@@ -43,5 +45,6 @@ def weight_bytes(integer: Graph) -> int:
             total += 4 * (prod(tensor.shape) + channels)
             continue
         bits = fewest_bits(integer.constants[name]) if isinstance(node.op, PACKABLE) and source == "int8" else 8
-        total += int(np.ceil(tensor.size * bits / 8)) + channels * (_RECORD_BYTES if source == "int8" else _WIDE_RECORD_BYTES)
+        record = _WIDE_RECORD_BYTES if source == "int16" else _RECORD_BYTES if bits == 8 else _SHORT_RECORD_BYTES
+        total += int(np.ceil(tensor.size * bits / 8)) + channels * record
     return total

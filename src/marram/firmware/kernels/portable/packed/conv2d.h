@@ -4,10 +4,11 @@
 #include "common/window.h"
 #include "portable/packed/weights.h"
 
-/* As portable/conv2d.h with weights (O, KH, KW, C / groups) of `bits` bits. */
+/* As portable/conv2d.h with weights (O, KH, KW, C / groups) of `bits` bits. channels: bias and multiplier of each. */
 MARRAM_INLINE void marram_portable_packed_conv2d(const marram_window w, const int8_t *x, int8_t *y, int row_begin,
                                                  int row_end, int groups, int bits, const uint8_t *weights,
-                                                 const int32_t *channels, int zero_in, int zero_out, int low, int high)
+                                                 const int32_t *channels, const int8_t *shifts, int zero_in,
+                                                 int zero_out, int low, int high)
 {
     const int depth = w.in_channels / groups;
     const int per_group = w.out_channels / groups;
@@ -16,7 +17,7 @@ MARRAM_INLINE void marram_portable_packed_conv2d(const marram_window w, const in
         for (int ox = 0; ox < w.out_width; ox++) {
             size_t k = 0;
             for (int o = 0; o < w.out_channels; o++) {
-                int32_t sum = channels[3 * o];
+                int32_t sum = channels[2 * o];
                 for (int ky = 0; ky < w.kernel_height; ky++) {
                     const int iy = oy * w.stride_y - w.pad_top + ky * w.dilation_y;
                     for (int kx = 0; kx < w.kernel_width; kx++, k += (size_t)depth) {
@@ -32,7 +33,7 @@ MARRAM_INLINE void marram_portable_packed_conv2d(const marram_window w, const in
                         sum += marram_packed_dot(in, weights, k, depth, bits);
                     }
                 }
-                const int32_t value = marram_multiply(sum, channels[3 * o + 1], channels[3 * o + 2]) + zero_out;
+                const int32_t value = marram_multiply(sum, channels[2 * o + 1], shifts[o]) + zero_out;
                 *out++ = (int8_t)marram_clamp(value, low, high);
             }
         }

@@ -4,18 +4,18 @@
 #include "common/window.h"
 #include "portable/packed/weights.h"
 
-/* As portable/depthwise_conv2d.h with weights (KH, KW, O) of `bits` bits. */
+/* As portable/depthwise_conv2d.h with weights (KH, KW, O) of `bits` bits. channels: bias and multiplier of each. */
 MARRAM_INLINE void marram_portable_packed_depthwise_conv2d(const marram_window w, const int8_t *x, int8_t *y,
                                                            int row_begin, int row_end, int bits, const uint8_t *weights,
-                                                           const int32_t *channels, int zero_in, int zero_out, int low,
-                                                           int high)
+                                                           const int32_t *channels, const int8_t *shifts, int zero_in,
+                                                           int zero_out, int low, int high)
 {
     const int multiplicity = w.out_channels / w.in_channels;
     for (int oy = row_begin; oy < row_end; oy++) {
         int8_t *out = y + marram_row(oy, w.out_rows, w.out_height, w.out_width * w.out_channels);
         for (int ox = 0; ox < w.out_width; ox++) {
             for (int o = 0; o < w.out_channels; o++) {
-                int32_t sum = channels[3 * o];
+                int32_t sum = channels[2 * o];
                 size_t k = (size_t)o;
                 for (int ky = 0; ky < w.kernel_height; ky++) {
                     const int iy = oy * w.stride_y - w.pad_top + ky * w.dilation_y;
@@ -29,7 +29,7 @@ MARRAM_INLINE void marram_portable_packed_depthwise_conv2d(const marram_window w
                         sum += value * marram_packed(weights, k, bits);
                     }
                 }
-                const int32_t value = marram_multiply(sum, channels[3 * o + 1], channels[3 * o + 2]) + zero_out;
+                const int32_t value = marram_multiply(sum, channels[2 * o + 1], shifts[o]) + zero_out;
                 *out++ = (int8_t)marram_clamp(value, low, high);
             }
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from marram.compile.c.kernels.portable.channels import channel_records
 from marram.compile.c.kernels.portable.kinds import Ending, Kind
 from marram.compile.c.place import ConstantArray, Place
 from marram.compile.c.requantisation import requantisation
@@ -38,16 +37,20 @@ def packed_weights(place: Place) -> ConstantArray:
 
 
 def ending(place: Place, activation: Activation, channel_axis: int) -> Ending:
-    """Weights of few bits and the records of the channels.
+    """Weights of few bits, int32 (O, 2) biases and multipliers and int8 shifts: who packs weights counts bytes.
 
     Raises:
         UserError: weights that do not fit, or an accumulator that can leave int32.
     """
     by = requantisation(place.site, activation, channel_axis=channel_axis)
-    records = ConstantArray(name="channels", c_type="int32_t", values=channel_records(by))
+    channels = np.stack([by.bias, by.multiplier], axis=1).ravel()
     return Ending(
-        arrays=(packed_weights(place), records),
-        arguments=f"{place.weight_bits}, @weights@, @channels@",
+        arrays=(
+            packed_weights(place),
+            ConstantArray(name="channels", c_type="int32_t", values=channels),
+            ConstantArray(name="shifts", c_type="int8_t", values=by.shift.astype(np.int8)),
+        ),
+        arguments=f"{place.weight_bits}, @weights@, @channels@, @shifts@",
         zero_in=f"{place.site.zero_point(place.site.input(0))}, ",
         limits=f"{by.zero_point}, {by.low}, {by.high}",
     )
