@@ -4,7 +4,9 @@ Each step cuts to a share between, by the importance that channels have then, an
 is measured anew several times, for it depends on how many of its neighbours are left. Kept counts are rounded up to multiples
 of four: kernels of cores with SIMD work on channels by fours and more (the dual 16-bit multiplies of Armv7E-M, unrolled
 twice; lanes of Helium), and the rest of a row costs about what four channels do. The share is met all the same: further
-channels go elsewhere. No step takes more than half of a group where the share can be met without: importance was measured
+channels go elsewhere. Importance is weighed against the root of what a channel saves: against the saving itself, the few
+channels of early, costly layers go first, which no score of single channels is a fair measure of; against nothing, more have
+to go than need be. No step takes more than half of a group where the share can be met without: importance was measured
 with the others there.
 """
 
@@ -28,6 +30,7 @@ _MULTIPLE = 4
 _LEAST_PART = 8
 """A group keeps at least an eighth of its channels: a layer of fewer starves what is behind it."""
 _ROUNDS = 4
+_POWER = 0.5
 
 _Alive = Mapping[str, Array]
 """By group the channels that are left, rising."""
@@ -168,7 +171,7 @@ def _given_back(cut: _Cut, alive: _Alive, goal: float) -> _Alive:
                 cost = cut.cost({**alive, group.name: more})
                 score = float(_weighed(cut, group.name, more)[~np.isin(more, alive[group.name])].sum())
                 if cost <= goal:
-                    rows.append((score / max(cost - now, 1e-12), group.name, more))
+                    rows.append((score / max(cost - now, 1e-12) ** _POWER, group.name, more))
         if not rows:
             return alive
         _, name, more = max(rows, key=lambda row: row[:2])
@@ -202,7 +205,7 @@ def _ranking(cut: _Cut, alive: _Alive) -> list[tuple[str, int]]:
     for name, channels in alive.items():
         saved = _saved(cut, alive, name, now)
         for channel, score in zip(channels.tolist(), _weighed(cut, name, channels).tolist(), strict=True):
-            rows.append((saved <= 0, score / saved if saved > 0 else score, name, channel))
+            rows.append((saved <= 0, score / saved**_POWER if saved > 0 else score, name, channel))
     return [(name, channel) for *_, name, channel in sorted(rows)]
 
 
