@@ -1,9 +1,13 @@
 """The room ``compress``: a Graph and a Recipe in, a smaller Graph out: fold, equalise, calibrate, quantise, correct."""
 
+from marram.compress.integers.assignment import Assignment, assign_bits
 from marram.compress.integers.bias_correction import correct_bias
 from marram.compress.integers.calibration import Range, calibrate
 from marram.compress.integers.layer_damage import LayerDamage, damage
+from marram.compress.integers.precision import Sensitivity, sensitivities
 from marram.compress.integers.quantisation import quantise, quantise_by_ranges
+from marram.compress.integers.rounding import round_adaptively
+from marram.compress.integers.weight_bytes import weight_bytes
 from marram.compress.learning.fine_tuning import fine_tune
 from marram.compress.learning.pairing import pairs_of
 from marram.compress.learning.quantised.training import train_quantised
@@ -24,15 +28,18 @@ from marram.compress.structure.pruning import prune
 from marram.compress.structure.skipping import Span, skipped, spans
 
 __all__ = [
+    "Assignment",
     "Choice",
     "Group",
     "LayerDamage",
     "Material",
     "Range",
+    "Sensitivity",
     "Span",
     "Tried",
     "applied",
     "apply",
+    "assign_bits",
     "backbone_nodes",
     "best",
     "calibrate",
@@ -59,6 +66,8 @@ __all__ = [
     "quantise_by_ranges",
     "rank_for",
     "replace_head",
+    "round_adaptively",
+    "sensitivities",
     "separated",
     "skipped",
     "slices",
@@ -66,4 +75,5 @@ __all__ = [
     "stages",
     "train_quantised",
     "unroll",
+    "weight_bytes",
 ]
