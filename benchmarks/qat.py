@@ -126,7 +126,8 @@ def torchao(given: Start) -> Array:
         quantiser.set_global(x86.get_default_x86_inductor_quantization_config(is_qat=True))
         prepared = allow_exported_model_train_eval(prepare_qat_pt2e(exported, quantiser))
         train(prepared, given.material.training, given.material.validation, settings)
-        whole = allow_exported_model_train_eval(convert_pt2e(prepared.eval()))
+        prepared.eval()  # gives None
+        whole = allow_exported_model_train_eval(convert_pt2e(prepared))
         return predict(whole, given.data.test).argmax(axis=1)
 
 

@@ -181,6 +181,14 @@ def test_samples_that_an_operator_mixes_run_one_by_one(sketch):
     assert module(torch.randn(5, 3, 4)).shape == (15, 1, 2)
 
 
+def test_a_strided_column_of_one_channel(sketch):
+    """Torch 2.13's float32 convolution misreads such an image."""
+    x = sketch.input(1, 8, 4, 1)
+    exact = sketch.graph(sketch(ops.Conv2D(stride=(1, 3)), x, sketch.normal(2, 1, 4, 1), sketch.normal(2)))
+    module = QuantisedGraph(quantise(exact, sketch.normal(16, 8, 4, 1)), exact)
+    assert differing(module, codes_for(module.graph(), 3)) == (0, 3 * 8 * 2)
+
+
 def test_what_cannot_be_trained_is_refused():
     exact, batch = zoo_graph("fc_autoencoder")
     integer = quantise(exact, batch)

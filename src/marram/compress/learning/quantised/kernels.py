@@ -46,7 +46,7 @@ def layer(site: Site, now: Moment, x: Tensor) -> tuple[Tensor]:
     bare = msgspec.structs.replace(site, node=msgspec.structs.replace(node, op=msgspec.structs.replace(op, activation="none")))
     greatest = _greatest_sum(now, node.inputs[0], found.codes, _REDUCED[type(op)])
     weights = found.codes
-    if greatest >= _EXACT_SUM:
+    if greatest >= _EXACT_SUM or _is_misread(site):
         x, weights = x.double(), weights.double()
     (sums,) = KERNELS[type(op)](bare, x, weights, training=False)
     reference = now.site(node)
@@ -64,6 +64,14 @@ def layer(site: Site, now: Moment, x: Tensor) -> tuple[Tensor]:
     )
     factor = now.scales[node.inputs[0]] * found.scales / now.scales[node.outputs[0]]
     return (requantised(sums, found.bias, factor.expand(channels), rescaling),)
+
+
+def _is_misread(site: Site) -> bool:
+    """Whether torch's float32 convolution gives wrong sums, as 2.13 (oneDNN) does: from one channel to one strided column."""
+    op = site.node.op
+    if not isinstance(op, ops.Conv2D | ops.DepthwiseConv2D):
+        return False
+    return site.input_shape[3] == 1 and site.output_shape[2] == 1 and op.stride[1] > 1
 
 
 def _layer_multiplier(reference: ReferenceSite, scales: Tensor, channels: int) -> Multiplier:
