@@ -19,7 +19,7 @@ from marram.compile.c.text.sources import kernels_digest
 from marram.compress.structure.groups import groups
 from marram.compress.structure.importance import importance
 from marram.compress.structure.ordering import reordered
-from marram.core.codec import digest
+from marram.core.codec import digest, encode
 from marram.core.contract import SearchSection
 from marram.core.errors import UserError
 from marram.core.evidence import Evidence
@@ -85,6 +85,13 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
             if not kept or self.finished[number].integer_error < self.finished[kept[-1]].integer_error:
                 kept.append(number)
         return tuple(reversed(kept))
+
+    def model_of(self, number: int) -> int:
+        """The first part with the same decisions, by which a model is named: targets may come across it separately."""
+        wanted = self.assessed[number]
+        return next(
+            place for place, one in enumerate(self.assessed) if (one.family, one.decisions) == (wanted.family, wanted.decisions)
+        )
 
     def family_of(self, number: int) -> Family:
         """The supernet that a part is of."""
@@ -292,19 +299,20 @@ def _finished(quest: Quest, families: Sequence[Family], wanted: dict[int, Assess
 def _finished_of(quest: Quest, job: Finish, wanted: dict[int, tuple[Decision, ...]]) -> dict[int, Finished]:
     order, gathered = quest.order, quest.gathered
     origin = ("finished", digest(job.graph), material_digest(gathered), job.recipes, job.tuning, job.quantised)
-    known = {number: order.cache.known((origin, decisions), Finished) for number, decisions in wanted.items()}
-    left = [number for number, value in known.items() if value is None]
+    distinct = {encode(list(decisions)): decisions for decisions in wanted.values()}
+    known = {key: order.cache.known((origin, decisions), Finished) for key, decisions in distinct.items()}
+    left = [key for key, value in known.items() if value is None]
 
     def arrived(place: int, value: Finished | Failed) -> None:
         if isinstance(value, Finished):
-            order.cache.keep((origin, wanted[left[place]]), value)
+            order.cache.keep((origin, distinct[left[place]]), value)
 
     def told(what: str, part: float) -> None:
         order.progress(f"finishing models: {what}", part)
 
-    made = quest.engine.map(job, [wanted[number] for number in left], progress=told, arrived=arrived)
+    made = quest.engine.map(job, [distinct[key] for key in left], progress=told, arrived=arrived)
     values = known | dict(zip(left, made, strict=True))
-    done = {number: value for number, value in values.items() if isinstance(value, Finished)}
+    done = {key: value for key, value in values.items() if isinstance(value, Finished)}
     for value in done.values():
         remember(order, job.graph, gathered, value.recipe, value.made)
-    return done
+    return {number: done[key] for number, decisions in wanted.items() if (key := encode(list(decisions))) in done}

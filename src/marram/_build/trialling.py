@@ -15,7 +15,6 @@ from marram._build.searching import Found, devices_of
 from marram._build.shipment import Models, Shipping, Tried
 from marram._build.shipping import shipped, tried_for
 from marram.core.ledger import Trial
-from marram.core.recipe import Recipe
 from marram.measure import Measurement, budget_limits
 from marram.report.record import FinalModel, SearchedPart, SearchRecord, TargetResult
 from marram.search.infeasibility import not_found
@@ -81,26 +80,29 @@ def shipping_of(shipping: Shipping, found: Found, number: int) -> Shipping:
 
 def title_of(found: Found, number: int) -> str:
     """A finished model's name: its family, and its place among all parts that were looked at."""
-    return f"{found.assessed[number].family} {number}"
+    return f"{found.assessed[number].family} {found.model_of(number)}"
 
 
 def ledger_trials(found: Found, number: int) -> tuple[Trial, ...]:
-    """The other finished models, as a ledger has them."""
+    """All finished models, as a ledger has them."""
+    own = found.model_of(number)
+    distinct = {found.model_of(other): done for other, done in sorted(found.finished.items())}
     return tuple(
         Trial(
             recipe=done.recipe,
             figures={"accuracy_validation": 1.0 - done.integer_error},
             title=title_of(found, other),
-            reason="" if other == number else "another of the finished models was chosen",
+            reason="" if other == own else "another of the finished models was chosen",
         )
-        for other, done in sorted(found.finished.items())
+        for other, done in distinct.items()
     )
 
 
 def record(shipping: Shipping, found: Found, shipped_by: dict[str, Shipped]) -> SearchRecord:
     """The search as the report tells it."""
     order = shipping.order
-    numbers = {number: place for place, number in enumerate(sorted(found.finished))}
+    places = {model: place for place, model in enumerate(dict.fromkeys(map(found.model_of, sorted(found.finished))))}
+    numbers = {number: places[found.model_of(number)] for number in found.finished}
     parts = tuple(
         SearchedPart(
             target=target,
@@ -115,16 +117,7 @@ def record(shipping: Shipping, found: Found, shipped_by: dict[str, Shipped]) -> 
         for index, one in enumerate(found.assessed)
         for target, prices in one.prices.items()
     )
-    models = tuple(
-        FinalModel(
-            title=title_of(found, number),
-            recipe=Recipe(decisions=done.recipe.decisions),
-            exact_error=done.exact_error,
-            integer_error=done.integer_error,
-            fates={name: one.fates[number] for name, one in shipped_by.items() if number in one.fates},
-        )
-        for number, done in sorted(found.finished.items())
-    )
+    models = tuple(_final(found, model, shipped_by) for model in places)
     return SearchRecord(
         costs={device.name: main_cost(device) for device in devices_of(order)},
         parts=parts,
@@ -134,6 +127,19 @@ def record(shipping: Shipping, found: Found, shipped_by: dict[str, Shipped]) -> 
             name: found.impossible.get(name) or not_found(found.assessed, name, section)
             for name, section in order.contract.targets.items()
         },
+    )
+
+
+def _final(found: Found, model: int, shipped_by: dict[str, Shipped]) -> FinalModel:
+    """A finished model with what became of it on each target that it was finished for."""
+    same = [number for number in found.finished if found.model_of(number) == model]
+    done = found.finished[same[0]]
+    return FinalModel(
+        title=title_of(found, model),
+        recipe=done.recipe,
+        exact_error=done.exact_error,
+        integer_error=done.integer_error,
+        fates={name: one.fates[number] for name, one in shipped_by.items() for number in same if number in one.fates},
     )
 
 
