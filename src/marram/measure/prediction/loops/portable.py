@@ -180,16 +180,26 @@ def _transposed(work: Work) -> Loops:
     columns = _met(w.all_columns() + w.pad_left, w.kernel_width, w.stride_x, w.in_width)
     groups = w.out_channels // lanes
     loops: Loops = {}
+    down, across = _way(w.kernel_height, w.stride_y), _way(w.kernel_width, w.stride_x)
     add(loops, "transposed.calls", work.calls)
+    add(loops, "transposed.rows", work.rows)
     add(loops, "transposed.pixels", work.rows * w.out_width)
     add(loops, f"transposed.sums{lanes}", work.rows * w.out_width * groups)
     add(loops, "transposed.outputs", work.rows * w.out_width * w.out_channels)
-    add(loops, "transposed.lines", work.rows * w.out_width * groups * ceiling(w.kernel_height, w.stride_y))
-    add(loops, "transposed.places", int(rows.sum()) * w.out_width * groups * ceiling(w.kernel_width, w.stride_x))
+    lines = work.rows * w.out_width * groups * ceiling(w.kernel_height, w.stride_y)
+    add(loops, f"transposed.lines{down}", lines)
+    add(loops, f"transposed.places{across}", int(rows.sum()) * w.out_width * groups * ceiling(w.kernel_width, w.stride_x))
     taps = int(rows.sum()) * int(columns.sum()) * groups
-    add(loops, "transposed.taps", taps)
+    add(loops, f"transposed.taps{across}", taps)
     add(loops, f"transposed.inputs{lanes}", taps * w.in_channels)
+    if w.ring:
+        add(loops, "transposed.ring", lines)
     return loops
+
+
+def _way(kernel: int, stride: int) -> str:
+    """How many turns a loop over a kernel's places takes: one, as many as there are places, or those a stride apart."""
+    return "_single" if kernel <= stride else "_dense" if stride == 1 else ""
 
 
 def _met(places: Integers, kernel: int, stride: int, size: int) -> Integers:
