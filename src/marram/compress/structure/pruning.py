@@ -4,9 +4,9 @@ Each step cuts to a share between, by the importance that channels have then, an
 is measured anew several times, for it depends on how many of its neighbours are left. Kept counts are rounded up to multiples
 of four: kernels of cores with SIMD work on channels by fours and more (the dual 16-bit multiplies of Armv7E-M, unrolled
 twice; lanes of Helium), and the rest of a row costs about what four channels do. The share is met all the same: further
-channels go elsewhere. Importance is weighed against the root of what a channel saves: against the saving itself, the few
-channels of early, costly layers go first, which no score of single channels is a fair measure of; against nothing, more have
-to go than need be. No step takes more than half of a group where the share can be met without: importance was measured
+channels go elsewhere. Importance is weighed against the root of what a channel saves, which is a compromise: against the saving
+itself the few channels of early, costly layers go first, against nothing very many of the late, cheap ones, and which of the
+two does less harm differs from net to net. No step takes more than half of a group where the share can be met without: importance was measured
 with the others there.
 """
 
