@@ -85,7 +85,7 @@ class Ensemble(nn.Module):
     def forward(self, batch: Tensor) -> Tensor:
         """Logits ``(N, classes)``."""
         scores = torch.stack([member(batch).float().log_softmax(dim=1) for member in self.members])
-        return scores.logsumexp(dim=0)
+        return scores.logsumexp(dim=0) - float(np.log(len(self.members)))
 
 
 def whole(material: int8_accuracy.Material) -> Data:
