@@ -6,8 +6,8 @@ of four: kernels of cores with SIMD work on channels by fours and more (the dual
 twice; lanes of Helium), and the rest of a row costs about what four channels do. The share is met all the same: further
 channels go elsewhere. Importance is weighed against the root of what a channel saves, which is a compromise: against the saving
 itself the few channels of early, costly layers go first, against nothing very many of the late, cheap ones, and which of the
-two does less harm differs from net to net. No step takes more than half of a group where the share can be met without: importance was measured
-with the others there.
+two does less harm differs from net to net. No step takes more than half of a group where the share can be met without:
+importance was measured with the others there.
 """
 
 from __future__ import annotations
