@@ -148,10 +148,11 @@ def rows(target: Target, nets: int, out: Path, only: list[str]) -> list[tuple[Ro
             continue
         path = out / f"{target.core}-{index}.json"
         try:
-            graph = made(net)
             if path.exists():
                 row = msgspec.json.decode(path.read_bytes(), type=Row)
+                graph = made(row.drawn)
             else:
+                graph = made(net)
                 all_of = counts(graph)
                 row = Row(drawn=net, counted=counted(net, graph, target), macs=all_of.macs, parameters=all_of.parameters)
                 path.write_bytes(msgspec.json.encode(row))
