@@ -62,12 +62,13 @@ def tried_c(shipping: Shipping, name: str, target: Target, baseline: Accuracy | 
                 preprocess=gathered.preprocess,
                 baseline=baseline,
                 vectors=_CORE_VECTORS,
-                confidence=order.contract.promises.confidence,
+                confidence=shipping.interval_confidence,
                 seed=_SEED,
                 progress=order.progress,
             )
 
-    inputs = (digest(program), gathered.test.digest, gathered.preprocess, digest(baseline), target, made_by)
+    answers = (gathered.test.digest, gathered.preprocess, digest(baseline), shipping.interval_confidence)
+    inputs = (digest(program), answers, target, made_by)
     measurement = order.cache.stage(f"evidence on {section.device}", 1, inputs, Measurement, measure)
     limits = (*promise_limits(order.contract.promises), *budget_limits(section))
     verdicts = judge(limits, measurement.evidence, subject=name)

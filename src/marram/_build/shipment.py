@@ -59,10 +59,17 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 class Shipping(msgspec.Struct, frozen=True, kw_only=True):
     """What all targets of a build share when their programs are made: the order, the data, the models.
 
-    ``place`` is where a bundle goes that is not the target's own; None: ``dist/<target>.mrm``.
+    ``place`` is where a bundle goes that is not the target's own; None: ``dist/<target>.mrm``. ``confidence`` is that of
+    intervals where it is not the contract's: several models that are tested share its doubt.
     """
 
     order: Order
     gathered: Gathered
     models: Models
     place: Path | None = None
+    confidence: float | None = None
+
+    @property
+    def interval_confidence(self) -> float:
+        """The confidence of all intervals."""
+        return self.order.contract.promises.confidence if self.confidence is None else self.confidence

@@ -124,7 +124,8 @@ def measured(
 ) -> Measurement:
     """The evidence of a program on the whole test part."""
     gathered, order = shipping.gathered, shipping.order
-    inputs = (digest(program), gathered.test.digest, gathered.preprocess, digest(baseline), digest(latency), target.here)
+    answers = (gathered.test.digest, gathered.preprocess, digest(baseline), shipping.interval_confidence)
+    inputs = (digest(program), answers, digest(latency), target.here)
 
     def make() -> Measurement:
         return take(
@@ -137,7 +138,7 @@ def measured(
             here=target.here,
             probe=_PROBE if target.here else None,
             latency=latency,
-            confidence=order.contract.promises.confidence,
+            confidence=shipping.interval_confidence,
             seed=_SEED,
             progress=order.progress,
         )

@@ -1,9 +1,10 @@
 """The models of a search held against a target's promises on the test part, the costliest first.
 
-Each model asks the test part one question, and the more questions are asked the likelier one is answered well by chance. So the
-order is fixed before the first answer, and the first model that breaks a promise about answers ends it: then the chance that a
-model which does not keep a promise is taken for one that does stays what a single test has, however many were tried. Source:
-W. Maurer et al., Multiple comparisons in drug clinical trials, 1995 (tests in a fixed sequence).
+Each model asks the test part one question, and the more questions are asked, the likelier one is answered well by chance. So
+the doubt that the contract allows, one less ``confidence``, is shared out before the first answer: half of it to the first
+model, the rest evenly; a model that keeps its promises hands its share on to the next. Then the chance that any model which
+does not keep its promises is taken for one that does is within the contract's doubt, however many are tried. Source: B. Wiens,
+A fixed sequence Bonferroni procedure for testing multiple endpoints, Pharmaceutical Statistics 2 (2003): fallback procedure.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from marram._build.searching import Found, devices_of
 from marram._build.shipment import Models, Shipping, Tried
 from marram._build.shipping import shipped, tried_for
 from marram.core.ledger import Trial
-from marram.measure import Measurement, budget_limits
+from marram.measure import Measurement
 from marram.report.record import FinalModel, SearchedPart, SearchRecord, TargetResult
 from marram.search.infeasibility import not_found
 from marram.search.pricing import main_cost
 
-_NOT_TESTED = "not tested: a costlier model broke a promise"
 _FATES = {True: "not tested: another one is cheaper and no worse", False: "its worker died twice"}
 
 
@@ -33,34 +33,41 @@ class Shipped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ship_found(shipping: Shipping, name: str, baseline: Measurement | None, found: Found) -> Shipped:
-    """Test the models that were finished for a target, and seal the cheapest that keeps everything.
+    """Test the models that were finished for a target, then the contract's own, and seal the cheapest that keeps everything.
 
-    Where none does, the contract's own model is tested as well, and if it keeps no more, the one that came nearest is sealed.
+    Where none does, the one that breaks the least is sealed.
     """
-    budgets = {limit.promise for limit in budget_limits(shipping.order.contract.targets[name])}
     cost = next(main_cost(device) for device in devices_of(shipping.order) if device.name == name)
     fates = {number: _FATES[number in found.finished] for number in found.chosen.get(name, ())}
+    numbers = found.candidates(name, cost)
+    shares = doubts(1.0 - shipping.order.contract.promises.confidence, len(numbers) + 1)
     tried: list[Tried] = []
-    kept: tuple[int, Tried] | None = None
-    ended = False
-    for number in found.candidates(name, cost):
-        if ended:
-            fates[number] = _NOT_TESTED
-            continue
-        rows = tried_for(shipping_of(shipping, found, number), name, baseline)
+    kept: tuple[int | None, Tried] | None = None
+    carried = 0.0
+    for number, share in zip((*numbers, None), shares, strict=True):
+        if number is None and kept is not None:
+            break  # the contract's own model is there for want of a better one
+        models = shipping if number is None else shipping_of(shipping, found, number)
+        doubt = share + carried
+        rows = tried_for(msgspec.structs.replace(models, confidence=1.0 - doubt), name, baseline)
         tried += rows
         best = choose(rows)
         broken = [verdict.promise for verdict in best.verdicts if verdict.kept is not True]
-        fates[number] = f"broke {', '.join(broken)}" if broken else "kept everything"
-        ended = any(promise not in budgets for promise in broken)
+        carried = 0.0 if broken else doubt
         kept = kept if broken else (number, best)
+        if number is not None:
+            fates[number] = f"broke {', '.join(broken)}" if broken else "kept everything"
     if kept is None:
-        tried += tried_for(shipping, name, baseline)
-        chosen = next((row for row in tried if row.kept), None) or min(tried, key=_breaks)
+        chosen = min(tried, key=_breaks)
     else:
         number, chosen = kept
-        fates[number] = "chosen"
+        fates |= {} if number is None else {number: "chosen"}
     return Shipped(result=shipped(shipping, name, tuple(tried), chosen), fates=fates, chosen=chosen.models)
+
+
+def doubts(whole: float, count: int) -> tuple[float, ...]:
+    """How a doubt is shared out among so many tests in order: half to the first, the rest evenly; all to a single one."""
+    return (whole,) if count == 1 else (whole / 2, *[whole / 2 / (count - 1)] * (count - 1))
 
 
 def shipping_of(shipping: Shipping, found: Found, number: int) -> Shipping:
