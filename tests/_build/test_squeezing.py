@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.search.nets import net, samples
 
 from marram._build.squeezing import Wishes, recipe_for, squeeze
 from marram.core.errors import DataError, UserError
 from marram.core.recipe import Fold, Prune, Quantise, Round, TrainQuantised
 from marram.model import interpret, load, save
-from tests.search.nets import net, samples
 
 
 @pytest.fixture

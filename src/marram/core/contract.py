@@ -143,8 +143,8 @@ class CompressSection(_Section, frozen=True, kw_only=True):
 class SearchSection(_Section, frozen=True, kw_only=True):
     """``[search]``: look for the cheapest model that keeps all promises, on each target, instead of taking the model as it is.
 
-    ``families`` are zoo models whose parts are searched, each at its largest, which ``options`` gives by family (the model's own
-    options where they are left out); empty means the contract's model. A supernet of each is trained for ``epochs``;
+    ``families`` are zoo models whose parts are searched, each at its largest, which ``options`` gives by family (the model's
+    own options where they are left out); empty means the contract's model. A supernet of each is trained for ``epochs``;
     ``trials`` of its parts are estimated, in generations of ``population``; ``finalists`` for each target are trained on for
     ``finish_epochs``, made integer, measured and judged. All counts, no clock: the same contract gives the same bytes.
     """
