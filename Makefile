@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SHARED ?= ../shared/data
 JOBS ?= 2
 
-.PHONY: help setup demo test check fix soak bench predictors docs clean
+.PHONY: help setup demo test check fix soak bench bench-long predictors docs clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -54,6 +54,18 @@ bench: $(READY) ## Every figure that the README claims, peers beside ours (hours
 	$(BIN)/python benchmarks/less_memory.py --data $(SHARED)
 	$(BIN)/python benchmarks/parity_campaign.py --data $(SHARED)
 	$(BIN)/python benchmarks/host_library.py $(addprefix $(SHARED)/mlperf_tiny/,ad01_int8.tflite kws_ref_model.tflite vww_96_int8.tflite pretrainedResnet_quant.tflite)
+
+bench-long: $(READY) ## Figures of the search and of each compression beside peers: a day at first, resumes in .bench/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/python benchmarks/sparsity.py --data $(SHARED)
+	for core in cortex-m4 cortex-m0 cortex-m7 cortex-m55; do $(BIN)/python benchmarks/predictor.py --core $$core || exit 1; done
+	$(BIN)/python benchmarks/qat.py --data $(SHARED) --bits 8,4
+	$(BIN)/python benchmarks/mixed_precision.py --data $(SHARED) --trained
+	$(BIN)/python benchmarks/pruning.py --data $(SHARED)
+	$(BIN)/python benchmarks/distillation.py --data $(SHARED)
+	$(BIN)/python benchmarks/supernet_ranking.py --data $(SHARED) --out .bench/ranking
+	$(BIN)/python benchmarks/search_tasks.py --data $(SHARED) --out .bench/search
+	$(BIN)/python benchmarks/search_contracts.py --data $(SHARED) --out .bench/contracts
 
 predictors: $(READY) ## What kernels' parts cost on each core, counted on the emulator and fitted anew (an hour; resumes in .bench/)
 	$(BIN)/python -m marram.measure.prediction
