@@ -12,10 +12,10 @@ from marram._build.firmware import takes_c
 from marram._build.gathering import Gathered
 from marram._build.modelling import ZOO, Modelled
 from marram._build.order import Order
+from marram._build.pricing import priced
 from marram._build.replaying import material_digest, material_of, remember
 from marram._build.shipping import profile_of
 from marram._build.shrinking import allowed
-from marram.compile.c.text.sources import kernels_digest
 from marram.compress.structure.groups import groups
 from marram.compress.structure.importance import importance
 from marram.compress.structure.ordering import reordered
@@ -25,6 +25,7 @@ from marram.core.errors import UserError
 from marram.core.evidence import Evidence
 from marram.core.graph import Graph
 from marram.core.recipe import Decision, Tuning
+from marram.measure.prediction.prediction import known_costs
 from marram.model.files import load
 from marram.search.choosing import Assessed, finalists, union
 from marram.search.engines import Engine, Failed
@@ -153,11 +154,18 @@ def _proven(spaces: Mapping[str, Space], device: Device) -> Infeasible | None:
 
 
 def devices_of(order: Order) -> tuple[Device, ...]:
-    """The contract's targets as a search sees them."""
+    """The contract's targets as a search sees them.
+
+    Raises:
+        UserError: what a target's core costs was never learned, so nothing can be foretold for it.
+    """
     found = []
     for name, section in order.contract.targets.items():
         target = profile_of(order.project.folder, section)
-        found.append(Device(name=name, target=target, section=section, in_c=takes_c(section, target)))
+        in_c = takes_c(section, target)
+        if in_c:
+            known_costs(target)  # told before anything is trained
+        found.append(Device(name=name, target=target, section=section, in_c=in_c))
     return tuple(found)
 
 
@@ -243,6 +251,12 @@ def _judge(graph: Graph, gathered: Gathered) -> Judge:
     return Judge(graph=graph, calibration=apply(gathered.preprocess, samples), samples=validation, targets=targets)
 
 
+def _prices_key(order: Order, device: Device) -> str | None:
+    """What decides a device's foretold prices; None where nothing is foretold."""
+    found = priced(order, device.name)
+    return None if found is None else found.key
+
+
 class _Outcomes:
     """The outcomes of one study in the build's cache."""
 
@@ -268,7 +282,7 @@ def _looked(quest: Quest, name: str, space: Space, judge: Judge) -> tuple[Assess
     order, section = quest.order, quest.section
     effort = Effort(trials=section.trials, population=section.population, seed=section.seed)
     origin = (digest(judge), space.variables)
-    budgets = [(one.target, one.section, one.in_c, kernels_digest()) for one in quest.devices]
+    budgets = [(one.target, one.section, one.in_c, _prices_key(order, one)) for one in quest.devices]
 
     def make() -> _Looked:
         known = {one.name: _Outcomes(order, (origin, budget)) for one, budget in zip(quest.devices, budgets, strict=True)}
