@@ -57,7 +57,7 @@ def test_a_budget_above_the_bound_is_not_proven_impossible():
 
 
 def test_the_nearest_is_named_without_a_proof():
-    section = TargetSection(device="cortex-m4", ram_kib=4.0, flash_kib=10.0)
+    target = on(ram_kib=4.0, flash_kib=10.0)
     rows = [({"ram_bytes": 8192.0}, 0.9), ({"ram_bytes": 4500.0, "flash_bytes": 11000.0}, 0.3)]
     assessed = [
         Assessed(
@@ -65,17 +65,17 @@ def test_the_nearest_is_named_without_a_proof():
             decisions=(),
             error=error,
             prices={"t": costs | {"weight_bytes": 1.0}},
-            excess={"t": excess(costs | {"weight_bytes": 1.0}, section)},
+            excess={"t": excess(costs | {"weight_bytes": 1.0, "constant_bytes": 1.0}, target)},
         )
         for costs, error in rows
     ]
     assert nearest(assessed, "t") is assessed[1]
-    answer = not_found(assessed, "t", section)
+    answer = not_found(assessed, "t", target.section)
     assert answer is not None
     assert (answer.kind, answer.bound, answer.binding) == ("not found", None, ("ram_kib", "flash_kib"))
     assert answer.nearest["ram_kib"] == pytest.approx(4500 / 1024)
     assert answer.nearest["flash_kib"] == pytest.approx(11000 / 1024)
-    assert not_found(assessed, "other", section) is None
+    assert not_found(assessed, "other", target.section) is None
 
 
 @pytest.mark.parametrize(("promised", "high", "reachable"), [(0.9, 0.85, False), (0.9, 0.91, True), (None, 0.1, True)])

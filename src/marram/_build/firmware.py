@@ -45,16 +45,16 @@ def tried_c(shipping: Shipping, name: str, target: Target, baseline: Accuracy | 
     fit = order.cache.stage(
         f"program for {section.device}, c",
         1,
-        (digest(graph), target, section, name_in_c, made_by),
+        (digest(graph), target, section, name_in_c, made_by, shipping.models.packed),
         Fitted,
-        lambda: fitted(graph, target, section, name=name_in_c),
+        lambda: fitted(graph, target, section, name=name_in_c, pack=shipping.models.packed),
     )
     program = fit.program
 
     def measure() -> Measurement:
         with tempfile.TemporaryDirectory(prefix="marram-core-") as folder:
             return take_core(
-                again(graph, program, target),
+                again(graph, program, target, pack=shipping.models.packed),
                 program,
                 target,
                 gathered.test,
@@ -94,7 +94,7 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
 
 
-def fitted(graph: Graph, target: Target, section: TargetSection, *, name: str) -> Fitted:
+def fitted(graph: Graph, target: Target, section: TargetSection, *, name: str, pack: bool = False) -> Fitted:
     """C for a target whose RAM, stack included, stays within the contract's, if that can be had.
 
     The fastest plan within the whole budget is tried first. Where the rest of the image needs too much, the arena is given
@@ -105,23 +105,25 @@ def fitted(graph: Graph, target: Target, section: TargetSection, *, name: str) -
         target: the device.
         section: its budget, of which ``ram_kib`` counts here.
         name: prefix of all names in the C.
+        pack: weights of fewer bits than 8 stand packed in flash.
 
     Raises:
         UserError: the graph cannot become C for this target.
         ToolError: the cross compiler is missing or fails.
     """
     limit = None if section.ram_kib is None else int(section.ram_kib * 1024)
-    generated = generate(graph, family_of(target), name=name, arena_limit_bytes=limit)
+    generated = generate(graph, family_of(target), name=name, arena_limit_bytes=limit, pack_weights=pack)
     notes: list[str] = []
     if limit is not None:
-        generated, notes = _within(graph, target, generated, limit)
+        generated, notes = _within(graph, target, generated, limit, pack=pack)
     return Fitted(program=program_of(generated, graph, target), notes=tuple(notes))
 
 
-def again(graph: Graph, program: Program, target: Target) -> Generated:
+def again(graph: Graph, program: Program, target: Target, *, pack: bool = False) -> Generated:
     """The generated C of a Program with the Graph that it computes, which the Program does not carry."""
     sources = unpack(program.blob)
-    generated = generate(graph, family_of(target), name=sources.name, arena_limit_bytes=sources.plan.arena_bytes)
+    arena = sources.plan.arena_bytes
+    generated = generate(graph, family_of(target), name=sources.name, arena_limit_bytes=arena, pack_weights=pack)
     assert generated.files == sources.files, "generation is not deterministic"
     return generated
 
@@ -137,13 +139,13 @@ def memory_notes(program: Program) -> tuple[str, ...]:
     return unpack(program.blob).plan.explanation
 
 
-def _within(graph: Graph, target: Target, generated: Generated, limit_bytes: int) -> tuple[Generated, list[str]]:
+def _within(graph: Graph, target: Target, generated: Generated, limit_bytes: int, *, pack: bool) -> tuple[Generated, list[str]]:
     needed = _needed(generated, target)
     for _ in range(_ATTEMPTS):
         if needed <= limit_bytes:
             return generated, []
         arena = max(generated.plan.arena_bytes - (needed - limit_bytes), 0)
-        smaller = generate(graph, family_of(target), name=generated.name, arena_limit_bytes=arena)
+        smaller = generate(graph, family_of(target), name=generated.name, arena_limit_bytes=arena, pack_weights=pack)
         if smaller.plan.arena_bytes >= generated.plan.arena_bytes:
             break
         generated, needed = smaller, _needed(smaller, target)

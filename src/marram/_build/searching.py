@@ -24,16 +24,16 @@ from marram.core.contract import SearchSection
 from marram.core.errors import UserError
 from marram.core.evidence import Evidence
 from marram.core.graph import Graph
-from marram.core.recipe import Decision, Tuning
+from marram.core.recipe import Tuning
 from marram.measure.prediction.prediction import known_costs
 from marram.model.files import load
 from marram.search.choosing import Assessed, finalists, union
 from marram.search.engines import Engine, Failed
 from marram.search.estimation import Judge, error_of, part_of
-from marram.search.finishing import Finish, Finished
+from marram.search.finishing import Finish, Finished, Wanted
 from marram.search.infeasibility import Infeasible, out_of_reach, proven
 from marram.search.looking import Effort, look
-from marram.search.pricing import Device, main_cost
+from marram.search.pricing import Device, constants_share, main_cost
 from marram.search.space import Cutter, Space, SpaceOptions, decisions_of, least, space_of
 from marram.search.supernet import train_supernet
 from marram.search.trials import Outcome
@@ -88,10 +88,12 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(reversed(kept))
 
     def model_of(self, number: int) -> int:
-        """The first part with the same decisions, by which a model is named: targets may come across it separately."""
-        wanted = self.assessed[number]
+        """The first finished part of the same recipe, by which a model is named: targets may come across it separately."""
+        family, recipe = self.assessed[number].family, self.finished[number].recipe
         return next(
-            place for place, one in enumerate(self.assessed) if (one.family, one.decisions) == (wanted.family, wanted.decisions)
+            place
+            for place, done in sorted(self.finished.items())
+            if done.recipe == recipe and self.assessed[place].family == family
         )
 
     def family_of(self, number: int) -> Family:
@@ -165,7 +167,8 @@ def devices_of(order: Order) -> tuple[Device, ...]:
         in_c = takes_c(section, target)
         if in_c:
             known_costs(target)  # told before anything is trained
-        found.append(Device(name=name, target=target, section=section, in_c=in_c))
+        bits = tuple(sorted(order.contract.compress.weight_bits, reverse=True)) if in_c else (8,)
+        found.append(Device(name=name, target=target, section=section, in_c=in_c, weight_bits=bits))
     return tuple(found)
 
 
@@ -304,17 +307,25 @@ def _finished(quest: Quest, families: Sequence[Family], wanted: dict[int, Assess
             recipes=allowed(quest.order.contract.compress),
             tuning=_tuning(quest, quest.section.finish_epochs),
             quantised=_tuning(quest, max(1, quest.section.finish_epochs // 4), 0.05),
+            weight_bits=quest.order.contract.compress.weight_bits,
         )
-        own = {number: one.decisions for number, one in wanted.items() if one.family == family.name}
+        own = {number: _wanted(quest, one) for number, one in wanted.items() if one.family == family.name}
         found |= _finished_of(quest, job, own)
     return found
 
 
-def _finished_of(quest: Quest, job: Finish, wanted: dict[int, tuple[Decision, ...]]) -> dict[int, Finished]:
+def _wanted(quest: Quest, part: Assessed) -> Wanted:
+    """What finishing is asked for: the part, in fewer bits if the flash of its target asks for that."""
+    (device,) = (one for one in quest.devices if one.name in part.prices)
+    return Wanted(decisions=part.decisions, constants_share=constants_share(part.prices[device.name], device))
+
+
+def _finished_of(quest: Quest, job: Finish, wanted: dict[int, Wanted]) -> dict[int, Finished]:
     order, gathered = quest.order, quest.gathered
-    origin = ("finished", digest(job.graph), material_digest(gathered), job.recipes, job.tuning, job.quantised)
-    distinct = {encode(list(decisions)): decisions for decisions in wanted.values()}
-    known = {key: order.cache.known((origin, decisions), Finished) for key, decisions in distinct.items()}
+    how = (job.recipes, job.tuning, job.quantised, job.weight_bits, job.tolerance)
+    origin = ("finished", 1, digest(job.graph), material_digest(gathered), how)
+    distinct = {encode(one): one for one in wanted.values()}
+    known = {key: order.cache.known((origin, one), Finished) for key, one in distinct.items()}
     left = [key for key, value in known.items() if value is None]
 
     def arrived(place: int, value: Finished | Failed) -> None:
@@ -329,4 +340,4 @@ def _finished_of(quest: Quest, job: Finish, wanted: dict[int, tuple[Decision, ..
     done = {key: value for key, value in values.items() if isinstance(value, Finished)}
     for value in done.values():
         remember(order, job.graph, gathered, value.recipe, value.made)
-    return {number: done[key] for number, decisions in wanted.items() if (key := encode(list(decisions))) in done}
+    return {number: done[encode(one)] for number, one in wanted.items() if encode(one) in done}

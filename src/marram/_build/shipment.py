@@ -13,7 +13,7 @@ from marram.core.evidence import Verdict
 from marram.core.graph import Graph, OpaqueModel
 from marram.core.ledger import Trial
 from marram.core.program import Program
-from marram.core.recipe import Recipe
+from marram.core.recipe import Quantise, Recipe
 from marram.measure import Measurement
 
 
@@ -31,6 +31,12 @@ class Models(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     base: Graph | None = None
     trials: tuple[Trial, ...] = ()
+
+    @property
+    def packed(self) -> bool:
+        """Whether the recipe gives weights fewer bits than 8, so that they stand packed in flash."""
+        decisions = () if self.recipe is None else self.recipe.decisions
+        return any(isinstance(decision, Quantise) and decision.weight_bits for decision in decisions)
 
     def of(self, precision: Precision) -> Graph | OpaqueModel | None:
         """The model of a precision, None if there is none."""

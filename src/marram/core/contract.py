@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from marram.core.recipe import Augmentation, CalibrationMethod
+from marram.core.recipe import Augmentation, CalibrationMethod, WeightBits
 from marram.core.target import Runtime
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -136,6 +136,7 @@ class CompressSection(_Section, frozen=True, kw_only=True):
     calibration: tuple[CalibrationMethod, ...] = ("min_max", "percentile", "mse", "entropy")
     equalise: bool = True
     correct_bias: bool = True
+    weight_bits: tuple[WeightBits, ...] = (8,)
     keep_float: tuple[str, ...] = ()
     recipe: Text | None = None
 

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from marram.core.recipe import Decision
+from marram.search.front import pareto_front
 
 
 class Assessed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,13 +44,8 @@ def front(assessed: Sequence[Assessed], device: str, cost: str) -> tuple[int, ..
         for index, one in enumerate(assessed)
         if one.error is not None and device in one.prices and not one.excess[device]
     ]
-    kept: list[int] = []
-    least = np.inf
-    for _, error, index in sorted(rows):
-        if error < least:
-            kept.append(index)
-            least = error
-    return tuple(kept)
+    kept = pareto_front([(price, error) for price, error, _ in rows])
+    return tuple(index for _, _, index in sorted(rows[place] for place in kept))
 
 
 def finalists(

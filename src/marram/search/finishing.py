@@ -11,12 +11,25 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from marram.compress.integers.assignment import assign_bits
 from marram.compress.integers.layer_damage import accuracy
 from marram.compress.integers.stepping import first_batches
 from marram.compress.material import Made, Material, Standing
 from marram.compress.replay import best, closeness, continued
+from marram.core.errors import UserError
 from marram.core.graph import Array, Graph
-from marram.core.recipe import Decision, Distillation, FineTune, Recipe, TrainQuantised, Tuning
+from marram.core.recipe import (
+    CorrectBias,
+    Decision,
+    Distillation,
+    FineTune,
+    Quantise,
+    Recipe,
+    Round,
+    TrainQuantised,
+    Tuning,
+    WeightBits,
+)
 from marram.model.training import Examples
 
 _CLOSE_SAMPLES = 512
@@ -24,7 +37,7 @@ _VALIDATION_SAMPLES = 4096
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
-    """What finishing takes; called with the decisions that cut a model out, it gives the ``Finished`` one.
+    """What finishing takes; called with what is wanted it gives the ``Finished`` model.
 
     Args:
         graph: the whole Graph that recipes begin with.
@@ -32,6 +45,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
         recipes: of quantisation, those that may be tried.
         tuning: how the part is trained on.
         quantised: how it is trained through its roundings, where that is needed.
+        weight_bits: that weights may have, in falling order, where their share of the flash asks for fewer than 8.
         tolerance: the share of validation samples that rounding may cost before it is.
     """
 
@@ -40,11 +54,22 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     recipes: tuple[Recipe, ...]
     tuning: Tuning
     quantised: Tuning
+    weight_bits: tuple[WeightBits, ...] = (8,)
     tolerance: float = 0.002
 
-    def __call__(self, decisions: Sequence[Decision]) -> Finished:
+    def __call__(self, wanted: Wanted) -> Finished:
         """Train on, quantise, and train through the roundings if need be."""
-        return finished(self, decisions)
+        return finished(self, wanted)
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part to finish: the decisions that cut it out, and the share of its int8 constants that flash has room for.
+
+    None: there is room for all of them.
+    """
+
+    decisions: tuple[Decision, ...]
+    constants_share: float | None = None
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,13 +86,13 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     made: tuple[Made, ...]
 
 
-def finished(job: Finish, decisions: Sequence[Decision]) -> Finished:
+def finished(job: Finish, wanted: Wanted) -> Finished:
     """As ``Finish`` when it is called."""
     walk = _Walk(job)
-    walk.go((*decisions, FineTune(tuning=job.tuning, distillation=Distillation())))
+    walk.go((*wanted.decisions, FineTune(tuning=job.tuning, distillation=Distillation())))
     exact = walk.standing.exact
     choice = best(exact, job.recipes, job.material, closeness(exact, job.material.calibration, limit=_CLOSE_SAMPLES))
-    walk.go(choice.recipe.decisions)
+    walk.go(_in_fewer_bits(job, exact, choice.recipe, wanted.constants_share))
     exact_error, integer_error = (_error(job.material, graph) for graph in walk.graphs())
     if integer_error - exact_error > job.tolerance:
         further = walk.fork()
@@ -84,6 +109,29 @@ def finished(job: Finish, decisions: Sequence[Decision]) -> Finished:
         integer_error=integer_error,
         made=tuple(walk.made),
     )
+
+
+def _in_fewer_bits(job: Finish, exact: Graph, recipe: Recipe, share: float | None) -> tuple[Decision, ...]:
+    """The recipe's decisions, with fewer bits for weights where they must take less flash, and rounding that suits them."""
+    if share is None:
+        return recipe.decisions
+    quantise = next(decision for decision in recipe.decisions if isinstance(decision, Quantise))
+    fewer = tuple(bits for bits in job.weight_bits if bits < 8)
+    before = continued(
+        Standing(original=exact, exact=exact), recipe.decisions[: recipe.decisions.index(quantise)], job.material
+    )
+    try:
+        found = assign_bits(
+            before.exact, budget_share=share, material=job.material, bits=fewer, decision=quantise, rounding=Round()
+        )
+    except UserError:  # it says how near one comes: then the part stays as it is, and its test shows what it is over
+        return recipe.decisions
+    others = (decision for decision in recipe.decisions if not isinstance(decision, CorrectBias))
+    chosen = [
+        msgspec.structs.replace(decision, weight_bits=found.weight_bits) if decision is quantise else decision
+        for decision in others
+    ]
+    return (*chosen, Round())
 
 
 class _Walk:

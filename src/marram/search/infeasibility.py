@@ -144,6 +144,7 @@ def not_found(assessed: Sequence[Assessed], target: str, section: TargetSection)
     over = sorted(closest.excess[target].items(), key=lambda item: (-item[1], item[0]))
     needed = {key: float(getattr(section, key)) * (1 + share) for key, share in over}
     key, share = over[0]
+    priced = sum(target in one.prices for one in assessed)
     return Infeasible(
         target=target,
         kind="not found",
@@ -151,5 +152,5 @@ def not_found(assessed: Sequence[Assessed], target: str, section: TargetSection)
         budget=float(getattr(section, key)),
         bound=None,
         nearest=needed,
-        why=f"of {len(assessed)} models that were priced the nearest exceeds {key} by {100 * share:.1f} %",
+        why=f"of {priced} models that were priced for it the nearest exceeds {key} by {100 * share:.1f} %",
     )

@@ -50,7 +50,7 @@ class Assessment:
         costs = tuple(prices[name] for name in objectives(self._device))
         return Outcome(
             objectives=(error_of(self._judge, part), *costs),
-            violations=excess(prices, self._device.section),
+            violations=excess(prices, self._device),
             figures=prices,
         )
 
@@ -92,7 +92,7 @@ def _of_device(
 
     def screen(values: Values) -> Mapping[str, float] | None:
         graph = cutter.cut(decisions_of(space, values, cutter)).graph
-        return excess(price(graph, device, prices), device.section) or None
+        return excess(price(graph, device, prices), device) or None
 
     done = study(
         space.variables,
