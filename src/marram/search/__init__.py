@@ -2,7 +2,7 @@
 
 from marram.search.acceptance import accuracy_samples_needed, contradictions, samples_needed, too_few_samples
 from marram.search.engines import Engine, Failed, processes, ray, serial
-from marram.search.front import cheapest, hypervolume, knee, pareto_front
+from marram.search.front import hypervolume, knee, pareto_front
 from marram.search.known import Kept, Known
 from marram.search.trials import Objective, Outcome, Study, Trial, Variable
 
@@ -17,7 +17,6 @@ __all__ = [
     "Trial",
     "Variable",
     "accuracy_samples_needed",
-    "cheapest",
     "contradictions",
     "hypervolume",
     "knee",

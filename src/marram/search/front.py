@@ -1,21 +1,14 @@
-"""Pareto fronts of points whose coordinates are all to become small: dominance, hypervolume, and choosing from a front."""
+"""Pareto fronts of points whose coordinates are all to become small: what none dominates, its hypervolume, its knee."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import dist
-from typing import TypeVar
 
 from marram.core.errors import UserError
 
-T = TypeVar("T")
 Point = Sequence[float]
-
-
-def dominates(first: Point, second: Point) -> bool:
-    """Whether the first is nowhere worse and somewhere better."""
-    return all(a <= b for a, b in zip(first, second, strict=True)) and tuple(first) != tuple(second)
 
 
 def pareto_front(points: Sequence[Point]) -> tuple[int, ...]:
@@ -88,8 +81,3 @@ def knee(points: Sequence[Point]) -> int:
     widths = [high - low or 1.0 for low, high in zip(best, worst, strict=True)]
     scaled = [[(a - low) / width for a, low, width in zip(point, best, widths, strict=True)] for point in points]
     return min(range(len(points)), key=lambda index: dist(scaled[index], [0.0] * len(best)))
-
-
-def cheapest(front: Iterable[T], resource: Callable[[T], float], feasible: Callable[[T], bool]) -> T | None:
-    """What costs least of a resource among what is feasible; of equals the first; None where nothing is feasible."""
-    return min(filter(feasible, front), key=resource, default=None)
