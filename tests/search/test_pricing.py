@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.search.nets import net
 
 from marram.compile import device
 from marram.core.contract import TargetSection
 from marram.search.pricing import LEAST_SHARE, Device, constants_share, excess, price
-from tests.search.nets import net
 
 
 def on(bits=(8,), **budget) -> Device:
