@@ -62,3 +62,24 @@ def test_a_dry_run_stops_at_the_first_stage_that_would_run(tmp_path: Path) -> No
     with pytest.raises(Plan):
         dry.stage("s", 2, "in", Value, make)
     assert [record.cached for record in dry.records] == [True, False]
+
+
+def test_a_stage_of_many_values_says_whether_it_worked(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    with cache.one_by_one("many", "in", left=2):
+        cache.keep(("many", 0), make())
+    with cache.one_by_one("many", "in", left=0):
+        pass
+    first, second = cache.records
+    assert (first.cached, second.cached) == (False, True)
+    assert first.key == second.key
+    assert second.seconds == 0.0
+
+
+def test_a_dry_run_ends_at_a_stage_with_values_left_to_make(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, dry=True)
+    with cache.one_by_one("all there", "in", left=0):
+        pass
+    with pytest.raises(Plan, match="some left"), cache.one_by_one("some left", "in", left=1):
+        pytest.fail("it worked in a dry run")
+    assert [record.cached for record in cache.records] == [True, False]

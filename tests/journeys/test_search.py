@@ -14,8 +14,10 @@ import pytest
 from tests.journeys.conftest import CONTRACT, answer, marram, write_recordings
 
 import marram as package
+from marram._build.job import plan
 from marram.bundle import open as open_bundle
 from marram.bundle import public_key
+from marram.core.errors import UserError
 from marram.search.engines import Engine, processes, ray, serial
 
 SEARCH = """
@@ -143,6 +145,46 @@ def test_an_impossible_budget_is_proven_so_and_exit_code_one(searched: Path, tmp
     assert verdict["binding"] == ["latency_ms"]
     assert verdict["bound"] > verdict["budget"] == 0.02
     assert answer(done)["search"]["verdicts"]["here"] is None
+
+
+def test_a_target_of_another_name_has_its_models(searched: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(searched, tmp_path / "shakes")
+    contract = folder / "marram.toml"
+    contract.write_text(contract.read_text().replace("targets.wristband", "targets.bracelet"))
+    before, result = package.build(searched), package.build(folder)
+    assert before.search is not None
+    assert result.search is not None
+    errors = {
+        name: [part.error for part in one.parts if part.target == name]
+        for name, one in (("wristband", before.search), ("bracelet", result.search))
+    }
+    assert errors["bracelet"] == errors["wristband"] != []
+
+
+def test_a_dry_run_finishes_no_models(searched: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(searched, tmp_path / "shakes")
+    contract = folder / "marram.toml"
+    contract.write_text(contract.read_text().replace("finish_epochs = 2", "finish_epochs = 3"))
+    *done, last, rest = plan(folder)
+    assert all(stage.cached for stage in done)
+    assert (last.name, last.cached, rest.cached) == ("models of shakes", False, False)
+
+
+@pytest.mark.parametrize(
+    ("families", "told"),
+    [
+        ('["zoo:conv1d", "zoo:conv1d"]', "twice"),
+        ('["zoo:fc_autoencoder"]', "zoo:fc_autoencoder"),
+        ('["net.py:make"]', "net.py:make"),
+    ],
+)
+def test_families_without_parts_are_told_before_any_training(tmp_path: Path, families: str, told: str) -> None:
+    folder = searching(tmp_path / "shakes")
+    contract = folder / "marram.toml"
+    contract.write_text(contract.read_text() + f"families = {families}\n")
+    with pytest.raises(UserError, match=told):
+        package.build(folder)
+    assert not (folder / ".marram" / "checkpoints").exists()
 
 
 def test_budgets_that_contradict_the_input_are_told_before_any_work(searched: Path, tmp_path: Path) -> None:

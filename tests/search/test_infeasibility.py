@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from tests.search.nets import net
@@ -56,6 +57,14 @@ def test_a_budget_above_the_bound_is_not_proven_impossible():
     assert proven(smallest, Device(name="h", target=device("host"), section=TargetSection(device="host"), in_c=False)) is None
 
 
+def test_flash_that_fewer_bits_may_do_with_is_not_proven_too_small():
+    smallest, *_ = parts(0)
+    weights = sum(values.size for values in smallest.constants.values() if values.ndim > 1)
+    tight = on(flash_kib=0.7 * weights / 1024)
+    assert proven(smallest, tight) is not None
+    assert proven(smallest, msgspec.structs.replace(tight, weight_bits=(8, 4))) is None
+
+
 def test_the_nearest_is_named_without_a_proof():
     target = on(ram_kib=4.0, flash_kib=10.0)
     rows = [({"ram_bytes": 8192.0}, 0.9), ({"ram_bytes": 4500.0, "flash_bytes": 11000.0}, 0.3)]
@@ -76,6 +85,10 @@ def test_the_nearest_is_named_without_a_proof():
     assert answer.nearest["ram_kib"] == pytest.approx(4500 / 1024)
     assert answer.nearest["flash_kib"] == pytest.approx(11000 / 1024)
     assert not_found(assessed, "other", target.section) is None
+    other = Assessed(family="f", decisions=(), error=0.1, prices={"other": {}}, excess={"other": {}})
+    counted = not_found([*assessed, other], "t", target.section)
+    assert counted is not None
+    assert counted.why.startswith("of 2 models")  # those that were priced for another target do not count
 
 
 @pytest.mark.parametrize(("promised", "high", "reachable"), [(0.9, 0.85, False), (0.9, 0.91, True), (None, 0.1, True)])

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,6 +75,27 @@ class Cache:
         # what was made now is handed on as it will be read later (a whole number in a field of reals becomes a real),
         # or a build that was interrupted would not end in the same bytes
         return decode(data, kind)
+
+    @contextmanager
+    def one_by_one(self, name: str, inputs: object, *, left: int) -> Iterator[None]:
+        """A stage whose values are kept one at a time with ``keep`` while it lasts, ``left`` of them not yet.
+
+        Args:
+            name: the stage's name, unique in a build.
+            inputs: all that enters it, as something with a canonical encoding.
+            left: how many values must still be made; 0 needs no work.
+        """
+        key = digest((name, inputs))
+        if left and self._dry:
+            self.records.append(StageRecord(name=name, key=key, cached=False, seconds=0.0))
+            raise Plan(name)
+        if left:
+            self._announce(name)
+        start = time.perf_counter()
+        yield
+        self.records.append(
+            StageRecord(name=name, key=key, cached=not left, seconds=time.perf_counter() - start if left else 0.0)
+        )
 
     def known(self, inputs: object, kind: type[T]) -> T | None:
         """A value that ``keep`` kept for these inputs, None if there is none; no stage is recorded."""

@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 
 from marram._build.accounting import validation_samples
+from marram._build.bundle_origin import began_for, gathered_for, order_for, project_for
 from marram._build.cache import Cache
 from marram._build.explaining import recipe_of
 from marram._build.gathering import Gathered, gather
-from marram._build.modelling import obtain
+from marram._build.modelling import is_integer, obtain
 from marram._build.order import Order
 from marram._build.project import find_project
-from marram._build.rebuilding import began_for, gathered_for, order_for, project_for
 from marram._build.replaying import standings
 from marram._build.shrinking import shrink
 from marram._build.trusting import trusted_keys
@@ -143,7 +143,7 @@ def _of_file(place: Path, data: Path, calibration: CalibrationMethod) -> Subject
 def _float_graph(graph: Graph | None, where: str) -> Graph:
     if graph is None:
         raise UserError("has operators outside the Graph, so its own runtime quantises it", where=where)
-    if any(tensor.quantisation is not None for tensor in graph.input_tensors):
+    if is_integer(graph):
         hint = "Give the float model that it was made of."
         raise UserError("holds integers already, so nothing tells what they lost", where=where, hint=hint)
     return graph

@@ -9,25 +9,25 @@ from pathlib import Path
 import msgspec
 
 import marram
+from marram._build.accepting import record, ship_found
 from marram._build.cache import Cache, Plan, StageRecord
 from marram._build.fingerprint import fingerprint
 from marram._build.firmware import takes_c
 from marram._build.gathering import Gathered, gather
-from marram._build.modelling import Modelled, obtain
+from marram._build.modelling import Modelled, is_integer, obtain
 from marram._build.order import Order
+from marram._build.profiles import profile_of
 from marram._build.project import Project, exclusive, find_project
-from marram._build.searching import search
+from marram._build.searching import check, search, search_of
 from marram._build.shipment import Models, Shipping
-from marram._build.shipping import measured, profile, profile_of, programs_for, ship
+from marram._build.shipping import measured, profile, programs_for, ship
 from marram._build.shrinking import Shrunk, shrink
-from marram._build.trialling import record, ship_found
 from marram.compress import fold
 from marram.core.codec import decode, digest, encode
 from marram.core.contract import Contract, TargetSection
 from marram.core.contract_file import parse
 from marram.core.durable import remove_parts, write_atomically
 from marram.core.errors import ContractError, IntegrityError, UserError
-from marram.core.graph import Graph
 from marram.core.ports import Progress
 from marram.measure import Measurement
 from marram.model import describe, draw
@@ -117,16 +117,18 @@ def last_result(place: str | Path = ".") -> BuildResult:
 
 
 def _run(order: Order) -> BuildResult:
-    gathered = gather(order)
+    gathered, section = gather(order), search_of(order.contract)
+    if section is not None:
+        check(order, gathered, section)
     modelled = obtain(order, gathered)
     shrunk = _shrunk(order, modelled, gathered)
     shipping = Shipping(order=order, gathered=gathered, models=_models(modelled, shrunk))
     baseline = baseline_of(shipping)
     searched = None
-    if order.contract.search is None or order.contract.compress.recipe is not None:  # a given recipe needs no search
+    if section is None:
         targets = tuple(ship(shipping, name, baseline) for name in order.contract.targets)
     else:
-        found = search(order, modelled, gathered, order.contract.search, None if baseline is None else baseline.evidence)
+        found = search(order, modelled, gathered, section, None if baseline is None else baseline.evidence)
         shipped = {name: ship_found(shipping, name, baseline, found) for name in order.contract.targets}
         targets = tuple(one.result for one in shipped.values())
         searched = record(shipping, found, shipped)
@@ -156,7 +158,7 @@ def _engine(contract: Contract, given: Engine | None) -> AbstractContextManager[
     """What runs trials: the engine that was given, which stays open, or one of our own."""
     if given is not None:
         return nullcontext(given)
-    return serial() if contract.search is None else processes(os.cpu_count() or 1)
+    return serial() if search_of(contract) is None else processes(os.cpu_count() or 1)
 
 
 def _shrunk(order: Order, modelled: Modelled, gathered: Gathered) -> Shrunk | None:
@@ -165,11 +167,6 @@ def _shrunk(order: Order, modelled: Modelled, gathered: Gathered) -> Shrunk | No
     if modelled.graph is None or is_integer(modelled.graph) or not wanted:
         return None
     return shrink(order, modelled.graph, gathered)
-
-
-def is_integer(graph: Graph) -> bool:
-    """Whether a Graph's input is an integer image of reals already."""
-    return any(tensor.quantisation is not None for tensor in graph.input_tensors)
 
 
 def _models(modelled: Modelled, shrunk: Shrunk | None) -> Models:

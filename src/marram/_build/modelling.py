@@ -55,6 +55,11 @@ def obtain(order: Order, gathered: Gathered) -> Modelled:
     return modelled
 
 
+def is_integer(graph: Graph) -> bool:
+    """Whether a Graph's input is an integer image of reals already."""
+    return any(tensor.quantisation is not None for tensor in graph.input_tensors)
+
+
 def _code(source: str, folder: Path) -> tuple[tuple[str, str], ...]:
     """Digests of the project's Python files where one of them makes the model: any may decide what it is."""
     if source.startswith(ZOO):

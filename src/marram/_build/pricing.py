@@ -6,14 +6,12 @@ import msgspec
 
 from marram._build.firmware import takes_c
 from marram._build.order import Order
-from marram.compile import device
+from marram._build.profiles import profile_of
 from marram.compile.c.text.sources import kernels_digest
 from marram.compress.material import Cost
 from marram.core.codec import digest
-from marram.core.contract import TargetSection
 from marram.core.errors import UserError
 from marram.core.graph import Graph
-from marram.core.target import Target
 from marram.measure.prediction import PriceCache, predict
 from marram.measure.prediction.prediction import known_costs
 
@@ -29,7 +27,7 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
 def priced(order: Order, name: str) -> Priced | None:
     """The prices of a target that takes generated C; None for others, whose times must be measured, and for unknown cores."""
     section = order.contract.targets[name]
-    target = profile_of(order, section)
+    target = profile_of(order.project.folder, section)
     if not takes_c(section, target):
         return None
     try:
@@ -48,9 +46,3 @@ def priced(order: Order, name: str) -> Priced | None:
 def first_priced(order: Order) -> Priced | None:
     """The prices of the contract's first target that has any."""
     return next(filter(None, (priced(order, name) for name in order.contract.targets)), None)
-
-
-def profile_of(order: Order, section: TargetSection) -> Target:
-    """The device profile that a target names; a path is taken from the project's folder."""
-    path = order.project.folder / section.device
-    return device(path if section.device.endswith(".toml") else section.device)

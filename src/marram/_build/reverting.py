@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 import marram
+from marram._build.bundle_origin import Began, began_for, gathered_for, order_for, project_for
 from marram._build.bundle_targets import WITHOUT
 from marram._build.comparing import Difference, diff
 from marram._build.explaining import recipe_of
@@ -16,7 +17,6 @@ from marram._build.gathering import Gathered
 from marram._build.job import baseline_of
 from marram._build.order import Order
 from marram._build.project import exclusive
-from marram._build.rebuilding import Began, began_for, gathered_for, order_for, project_for
 from marram._build.shipment import Models, Shipping
 from marram._build.shipping import profile, ship
 from marram._build.shrinking import shrink_by

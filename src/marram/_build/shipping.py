@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import msgspec
 
 from marram._build.firmware import memory_drawing, takes_c, tried_c
+from marram._build.profiles import profile_of
 from marram._build.sealing import choose, sealed
 from marram._build.shipment import Shipping, Tried
 from marram.compile import build as build_program
-from marram.compile import candidates, device
+from marram.compile import candidates
 from marram.compile.programs import Precision
 from marram.core.codec import digest
 from marram.core.contract import TargetSection
@@ -94,11 +94,6 @@ def tried_for(shipping: Shipping, name: str, baseline: Measurement | None) -> tu
 def profile(shipping: Shipping, section: TargetSection) -> Target:
     """The device profile that a target names."""
     return profile_of(shipping.order.project.folder, section)
-
-
-def profile_of(folder: Path, section: TargetSection) -> Target:
-    """The device profile that a target names; a path is taken from the project's folder."""
-    return device(folder / section.device if section.device.endswith(".toml") else section.device)
 
 
 def programs_for(shipping: Shipping, section: TargetSection, target: Target) -> tuple[Program, ...]:

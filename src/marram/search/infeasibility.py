@@ -89,8 +89,9 @@ def _bounds(least: Graph, device: Device) -> Iterator[tuple[str, float, float, s
         text = f"inputs and outputs alone take {sizes.ram_bytes:,} bytes, and ram_kib = {section.ram_kib:g}"
         yield "ram_kib", section.ram_kib, kib, text
     if section.flash_kib is not None:
-        kib = sizes.flash_bytes / 1024
-        text = f"the smallest net of the space has {sizes.flash_bytes:,} bytes of int8 weights"
+        bits = min(device.weight_bits)
+        kib = sizes.flash_bytes * bits / 8 / 1024
+        text = f"the smallest net of the space has {kib * 1024:,.0f} bytes of weights at {bits} bits"
         yield "flash_kib", section.flash_kib, kib, f"{text}, and flash_kib = {section.flash_kib:g}"
     if target.clock_hz is None:
         return

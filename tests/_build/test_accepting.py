@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from marram._build.trialling import doubts
+from marram._build.accepting import doubts
 
 
 def wrongly_accepted(bad: np.ndarray, doubt: float, generator: np.random.Generator, runs: int) -> float:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import msgspec
 
+from marram._build.quest import Found
 from marram._build.sealing import choose
-from marram._build.searching import Found, devices_of
+from marram._build.searching import devices_of
 from marram._build.shipment import Models, Shipping, Tried
 from marram._build.shipping import shipped, tried_for
 from marram.core.ledger import Trial
