@@ -28,7 +28,7 @@ demo: $(READY) ## The main job on real input: the watch recordings of ten people
 
 test: $(READY) ## All tests but the long campaigns
 	scripts/system-packages browser lint-c
-	$(BIN)/python -m pytest -n $(JOBS) -m 'not soak' --shared-data=$(SHARED)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m 'not soak' --shared-data=$(SHARED)
 
 check: $(READY) ## Lint, types, architecture, C warnings
 	$(BIN)/ruff check .

@@ -17,6 +17,8 @@ from marram.core.codec import decode
 from marram.core.errors import IntegrityError, UserError
 from marram.core.evidence import Evidence
 
+pytestmark = pytest.mark.xdist_group("built")  # one worker makes the project that all of these look at
+
 
 def test_build_makes_a_bundle_a_report_and_a_table(built_project: Path) -> None:
     done = marram("build", str(built_project))

@@ -20,6 +20,8 @@ from marram.core.ledger import FIGURES
 from marram.core.recipe import CorrectBias, Equalise, Fold, Quantise, Recipe
 from marram.core.recipe_file import read, written
 
+pytestmark = pytest.mark.xdist_group("built")  # one worker makes the project that all of these look at
+
 FOUR = Recipe(decisions=(Fold(), Equalise(), Quantise(calibration="mse"), CorrectBias()))
 
 

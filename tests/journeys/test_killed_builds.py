@@ -13,6 +13,8 @@ import pytest
 
 import marram as package
 
+pytestmark = pytest.mark.xdist_group("built")  # one worker makes the project that all of these look at
+
 
 def kill_builds(project: Path, reference: Path, *, kills: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+pytestmark = pytest.mark.xdist_group("built")  # one worker makes the project that all of these look at
+
 
 def browser() -> str:
     found = shutil.which("chromium") or shutil.which("google-chrome")

@@ -20,6 +20,8 @@ from marram.bundle import public_key
 from marram.core.errors import UserError
 from marram.search.engines import Engine, processes, ray, serial
 
+pytestmark = pytest.mark.xdist_group("searched")  # one worker makes the project that all of these look at
+
 SEARCH = """
 [targets.wristband]
 device = "cortex-m4"
