@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 pytestmark = pytest.mark.xdist_group("built")  # one worker makes the project that all of these look at
 
 
