@@ -126,7 +126,7 @@ def test_what_cannot_be_debugged(files, planted, tmp_path):
     [
         ({"z": np.zeros((4, 8, 8, 3))}, "no array x"),
         ({"x": np.zeros((4, 8, 3))}, r"x has shape \(4, 8, 3\)"),
-        ({"x": np.zeros((1, 8, 8, 3))}, "at least two"),
+        ({"x": np.zeros((1, 8, 8, 3))}, "at least 2"),
         ({"x": np.full((4, 8, 8, 3), np.nan)}, "NaN"),
         ({"x": np.zeros((4, 8, 8, 3)), "y": np.array([0, 1, 2, 5])}, "0 to 4"),
         ({"x": np.zeros((4, 8, 8, 3)), "y": np.array([0, 1, 2])}, "4 class indices"),

@@ -46,4 +46,13 @@ def test_what_cannot_be_is_said(files):
     np.savez(files / "other.npz", x=np.zeros((9, 5), np.float32))
     with pytest.raises(DataError, match=r"\(N, 24, 3\)"):
         squeeze(files / "net.onnx", files / "o.onnx", data=files / "other.npz")
+    np.savez(files / "classes.npz", x=np.zeros((9, 24, 3), np.float32), y=np.full(9, 3))
+    with pytest.raises(DataError, match="from 0 to 2"):
+        squeeze(files / "net.onnx", files / "o.onnx", data=files / "classes.npz")
     assert not (files / "o.onnx").exists()
+
+
+def test_integers_are_not_made_smaller(files):
+    squeeze(files / "net.onnx", files / "whole.tflite", data=files / "data.npz")
+    with pytest.raises(UserError, match="holds integers already"):
+        squeeze(files / "whole.tflite", files / "o.onnx", data=files / "data.npz")

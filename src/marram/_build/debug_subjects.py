@@ -13,21 +13,21 @@ from marram._build.bundle_origin import began_for, gathered_for, order_for, proj
 from marram._build.cache import Cache
 from marram._build.explaining import recipe_of
 from marram._build.gathering import Gathered, gather
-from marram._build.modelling import is_integer, obtain
+from marram._build.modelling import float_graph, obtain
 from marram._build.order import Order
 from marram._build.project import find_project
 from marram._build.replaying import standings
+from marram._build.sample_file import samples_for
 from marram._build.shrinking import shrink
 from marram._build.trusting import trusted_keys
 from marram.bundle import open as open_bundle
 from marram.compress import Material, applied
 from marram.compress.material import Standing
 from marram.core.contract_file import parse
-from marram.core.errors import DataError, UserError
+from marram.core.errors import UserError
 from marram.core.graph import Array, Graph
 from marram.core.ports import Progress
 from marram.core.recipe import CalibrationMethod, Fold, Quantise, Recipe
-from marram.data.npz import read_npz
 from marram.model.files import SUFFIXES, load
 
 
@@ -84,7 +84,7 @@ def _of_project(place: Path, progress: Progress) -> Subject:
     cache = Cache(project.cache, announce=lambda stage: progress(f"{stage}: started", 0.0))
     order = Order(contract=contract, text=text, project=project, cache=cache, progress=progress)
     gathered = gather(order)
-    graph = _float_graph(obtain(order, gathered).graph, contract.model.source)
+    graph = float_graph(obtain(order, gathered).graph, contract.model.source)
     shrunk = shrink(order, graph, gathered)
     return _of_parts(order, gathered, shrunk.began_with(graph), shrunk.recipe, contract.model.name)
 
@@ -122,8 +122,8 @@ def _inside(order: Order, origin: str) -> str:
 
 def _of_file(place: Path, data: Path, calibration: CalibrationMethod) -> Subject:
     """Even samples calibrate, odd ones are looked at."""
-    graph = _float_graph(load(place), str(place))
-    samples, targets = _arrays(data, graph)
+    graph = float_graph(load(place), str(place))
+    samples, targets = samples_for(graph, data, least=2)
     material = Material(calibration=samples[::2])
     looked_at = samples[1::2]
     return Subject(
@@ -140,49 +140,7 @@ def _of_file(place: Path, data: Path, calibration: CalibrationMethod) -> Subject
     )
 
 
-def _float_graph(graph: Graph | None, where: str) -> Graph:
-    if graph is None:
-        raise UserError("has operators outside the Graph, so its own runtime quantises it", where=where)
-    if is_integer(graph):
-        hint = "Give the float model that it was made of."
-        raise UserError("holds integers already, so nothing tells what they lost", where=where, hint=hint)
-    return graph
-
-
 def _gives_classes(graph: Graph) -> bool:
     """Whether outputs look like scores of classes: one row of several, and not the input's shape."""
     shape = graph.output_tensors[0].shape
     return len(shape) == 2 and shape[1] > 1 and shape != graph.input_tensors[0].shape
-
-
-def _arrays(path: Path, graph: Graph) -> tuple[Array, Array | None]:
-    """The samples and targets in a file, held against the model's input and output."""
-    if not path.is_file():
-        raise UserError("there is no such file", where=str(path))
-    if len(graph.inputs) != 1:
-        raise UserError(f"the model takes {len(graph.inputs)} inputs, and an array of samples feeds one", where=str(path))
-    arrays = read_npz(path)
-    if "x" not in arrays:
-        raise DataError(f"has no array x, only {', '.join(sorted(arrays))}", where=str(path), hint="Save it as x.")
-    samples = np.asarray(arrays["x"], np.float32) if arrays["x"].dtype.kind in "fiu" else None
-    wanted = graph.input_tensors[0].shape[1:]
-    if samples is None or samples.shape[1:] != wanted or len(samples) < 2:
-        given = arrays["x"]
-        raise DataError(
-            f"x has shape {given.shape} of {given.dtype}, the model takes at least two samples of shape {wanted}",
-            where=str(path),
-        )
-    if not np.isfinite(samples).all():
-        raise DataError("NaN or infinite values in x", where=str(path), hint="Remove or repair them.")
-    return samples, _targets(arrays.get("y"), len(samples), graph.output_tensors[0].shape[-1], path)
-
-
-def _targets(given: Array | None, count: int, classes: int, path: Path) -> Array | None:
-    if given is None:
-        return None
-    if given.shape != (count,) or given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= classes:
-        raise DataError(
-            f"y has shape {given.shape} of {given.dtype}; it should be {count} class indices from 0 to {classes - 1}",
-            where=str(path),
-        )
-    return given.astype(np.int64)

@@ -60,6 +60,20 @@ def is_integer(graph: Graph) -> bool:
     return any(tensor.quantisation is not None for tensor in graph.input_tensors)
 
 
+def float_graph(graph: Graph | None, where: str) -> Graph:
+    """The Graph of a float model.
+
+    Raises:
+        UserError: the model is opaque, or holds integers.
+    """
+    if graph is None:
+        raise UserError("has operators outside the Graph, so its own runtime quantises it", where=where)
+    if is_integer(graph):
+        hint = "Give the float model that it was made of."
+        raise UserError("holds integers already, so nothing tells what they lost", where=where, hint=hint)
+    return graph
+
+
 def _code(source: str, folder: Path) -> tuple[tuple[str, str], ...]:
     """Digests of the project's Python files where one of them makes the model: any may decide what it is."""
     if source.startswith(ZOO):

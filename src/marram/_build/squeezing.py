@@ -7,11 +7,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from marram._build.modelling import float_graph
+from marram._build.sample_file import samples_for
 from marram.compress import Material, describe, stages
 from marram.compress.integers.layer_damage import accuracy
 from marram.compress.integers.stepping import first_batches
 from marram.compress.material import Standing
-from marram.core.errors import DataError, UserError
+from marram.core.errors import UserError
 from marram.core.graph import Array, Graph
 from marram.core.ports import Progress
 from marram.core.recipe import (
@@ -28,7 +30,6 @@ from marram.core.recipe import (
     Tuning,
     WeightBits,
 )
-from marram.data.npz import read_npz
 from marram.model.counts import counts
 from marram.model.files import load, save
 from marram.model.spec import RULES
@@ -36,6 +37,7 @@ from marram.model.training import ArrayExamples
 
 _CALIBRATION_SAMPLES = 512
 _VALIDATION_SHARE = 0.15
+_LEAST_SAMPLES = 8
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,8 +111,8 @@ def squeeze(
         UserError: a file that cannot be read or written, a decision that cannot be applied.
         DataError: samples that do not fit the model.
     """
-    graph = load(Path(model))
-    inputs, targets = _samples(Path(data), graph)
+    graph = float_graph(load(Path(model)), str(model))
+    inputs, targets = samples_for(graph, Path(data), least=_LEAST_SAMPLES)
     order = np.random.default_rng(seed).permutation(len(inputs))
     held = max(1, round(_VALIDATION_SHARE * len(inputs)))
     validation, training = order[:held], order[held:]
@@ -118,7 +120,7 @@ def squeeze(
         calibration=inputs[training[:_CALIBRATION_SAMPLES]],
         training=ArrayExamples(inputs[training], None if targets is None else targets[training]),
         validation=ArrayExamples(inputs[validation], None if targets is None else targets[validation]),
-        teacher=None if teacher is None else load(Path(teacher)),
+        teacher=None if teacher is None else float_graph(load(Path(teacher)), str(teacher)),
         classes=targets is not None,
         progress=progress,
     )
@@ -167,24 +169,6 @@ def _inner_bits(graph: Graph, bits: WeightBits) -> dict[str, WeightBits]:
     """Fewer bits for every layer but the first, which sees the data, and the last, which decides."""
     layers = [node.name for node in graph.nodes if RULES[type(node.op)].weights is not None]
     return {} if bits == 8 else dict.fromkeys(layers[1:-1], bits)
-
-
-def _samples(path: Path, graph: Graph) -> tuple[Array, Array | None]:
-    arrays = read_npz(path)
-    if "x" not in arrays:
-        raise DataError("has no array x", where=str(path), hint="Save inputs as x and class indices as y with numpy.savez.")
-    inputs = np.ascontiguousarray(arrays["x"], np.float32)
-    wanted = graph.input_tensors[0].shape[1:]
-    if inputs.shape[1:] != wanted or len(inputs) < 8:
-        raise DataError(
-            f"x has shape {inputs.shape}, the model takes (N, {', '.join(map(str, wanted))})",
-            where=str(path),
-            hint="Give at least 8 samples as the model takes them.",
-        )
-    targets = arrays.get("y")
-    if targets is not None and targets.shape != (len(inputs),):
-        raise DataError(f"y has shape {targets.shape}, and there are {len(inputs)} samples", where=str(path))
-    return inputs, None if targets is None else np.asarray(targets, np.int64)
 
 
 def _stage(title: str, standing: Standing, inputs: Array, targets: Array | None) -> Stage:
