@@ -26,7 +26,7 @@ SECTIONS = [
     contract.SearchSection,
     contract.TargetSection,
 ]
-ROOMS = "core|sense|data|model|compress|compile|measure|search|bundle|runtime|report|cli"
+ROOMS = "core|sense|data|model|compress|compile|measure|search|bundle|runtime|report|_build|cli"
 NAMES = sorted(set(re.findall(rf"`((?:{ROOMS})\.[\w.]+)`", (DOCS / "house.md").read_text())))
 
 
