@@ -1,8 +1,9 @@
 """marram: machine learning at the edge, with a contract.
 
 The verbs of the command line are functions of the same names here: ``build``, ``init``, ``verify``, ``run``, ``bench``,
-``doctor``, ``explain`` (``--revert`` is ``revert``), ``diff``, ``debug_quantisation``. Names are handed on lazily, so that a
-light room stays light: ``import marram`` imports nothing heavy.
+``doctor``, ``explain`` (``--revert`` is ``revert``), ``diff``, ``debug_quantisation``; ``compress``, which is a room, is
+``squeeze`` with ``Wishes``. Names are handed on lazily, so that a light room stays light: ``import marram`` imports nothing
+heavy.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     from marram._build.job import build
     from marram._build.reverting import revert
     from marram._build.serving import run
+    from marram._build.squeezing import Wishes, squeeze
     from marram._build.templates import init
     from marram._build.verification import verify
     from marram.report.record import BuildResult
 
 __all__ = [
     "BuildResult",
+    "Wishes",
     "bench",
     "build",
     "debug_quantisation",
@@ -34,6 +37,7 @@ __all__ = [
     "init",
     "revert",
     "run",
+    "squeeze",
     "verify",
 ]
 
@@ -41,6 +45,7 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "BuildResult": "marram.report.record",
+    "Wishes": "marram._build.squeezing",
     "bench": "marram._build.benchmarking",
     "build": "marram._build.job",
     "debug_quantisation": "marram._build.debugging",
@@ -50,6 +55,7 @@ _PLACES = {
     "init": "marram._build.templates",
     "revert": "marram._build.reverting",
     "run": "marram._build.serving",
+    "squeeze": "marram._build.squeezing",
     "verify": "marram._build.verification",
 }
 

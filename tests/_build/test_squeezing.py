@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from tests.search.nets import net, samples
 
-from marram._build.squeezing import Wishes, recipe_for, squeeze
+from marram import Wishes, squeeze
+from marram._build.squeezing import recipe_for
 from marram.core.errors import DataError, UserError
 from marram.core.recipe import Fold, Prune, Quantise, Round, TrainQuantised
 from marram.model import interpret, load, save
