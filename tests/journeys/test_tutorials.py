@@ -1,4 +1,4 @@
-"""Tutorials and the page of techniques are executed, top to bottom, in an empty folder, as a reader would."""
+"""Tutorials and other pages with examples are executed, top to bottom, in an empty folder, as a reader would."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from marram.core.contract import CompressSection
 from marram.core.recipe_file import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
-TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
+TUTORIALS = [*sorted((DOCS / "tutorials").glob("*.md")), DOCS / "measuring.md"]
 BLOCK = re.compile(r"^```(?P<kind>\w+)(?P<rest>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
