@@ -10,8 +10,9 @@ import msgspec
 from marram.compress.integers.calibration import Samples
 from marram.compress.integers.quantisation import InputQuantisation
 from marram.core.errors import UserError
-from marram.core.graph import Array, Graph
+from marram.core.graph import Graph
 from marram.core.ports import Progress
+from marram.core.recipe import Distillation
 from marram.model.training import Examples, Preprocessing
 
 if TYPE_CHECKING:
@@ -60,6 +61,19 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
             raise UserError(f"{what} trains, and there are no training examples", hint="Give data, or leave the decision out.")
         return self.training
 
+    def teacher_for(self, distillation: Distillation, original: Graph) -> Graph | nn.Module:
+        """The teacher that a distillation asks for: the Graph that the recipe began with, or the one that is given.
+
+        Raises:
+            UserError: a given one is asked for, and there is none.
+        """
+        if distillation.teacher == "original":
+            return original
+        if self.teacher is None:
+            what = "a given teacher is asked for, and none is given"
+            raise UserError(what, where="distillation", hint="Give one as material.")
+        return self.teacher
+
 
 class Made(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is kept of a standing where its original is known to who asks."""
@@ -74,20 +88,3 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     original: Graph
     exact: Graph
     integer: Graph | None = None
-
-
-def calibration_array(material: Material) -> Array:
-    """The calibration samples as one array ``(N, ...)``.
-
-    Raises:
-        UserError: they come as batches of several inputs.
-    """
-    import numpy as np
-
-    samples = material.calibration
-    if isinstance(samples, np.ndarray):
-        return samples
-    batches = [batch for batch in samples if isinstance(batch, np.ndarray)]
-    if not batches:
-        raise UserError("needs calibration samples of one input", hint="Give one array, or batches that are arrays.")
-    return np.concatenate(batches)

@@ -104,11 +104,7 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 def _teacher(distillation: Distillation | None, original: Graph, material: Material) -> _Asked | None:
     if distillation is None:
         return None
-    if distillation.teacher == "original":
-        return _Asked(distillation=distillation, teacher=original)
-    if material.teacher is None:
-        raise UserError("a given teacher is asked for, and none is given", where="distillation", hint="Give one as material.")
-    return _Asked(distillation=distillation, teacher=material.teacher)
+    return _Asked(distillation=distillation, teacher=material.teacher_for(distillation, original))
 
 
 def _phases(tuning: Tuning, frozen: tuple[str, ...], thaw_epoch: int | None) -> list[_Phase]:

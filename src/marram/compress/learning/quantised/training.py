@@ -119,10 +119,7 @@ def _lesson(
         return None
     from marram.compress.learning.distillation import Lesson
 
-    teacher = original if distillation.teacher == "original" else material.teacher
-    if teacher is None:
-        raise UserError("a given teacher is asked for, and none is given", where="distillation", hint="Give one as material.")
-    return Lesson(form, teacher, distillation, settings)
+    return Lesson(form, material.teacher_for(distillation, original), distillation, settings)
 
 
 def _is_better(result: TrainingResult, start: Evaluation) -> bool:
