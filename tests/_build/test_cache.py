@@ -55,6 +55,21 @@ def test_a_damaged_value_is_made_again(tmp_path: Path) -> None:
         assert not cache.records[0].cached
 
 
+def test_a_value_of_another_versions_type_is_made_again(tmp_path: Path) -> None:
+    class Older(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        number: float
+        gone: int = 0
+
+    class Newer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        number: float
+
+    Cache(tmp_path).stage("s", 1, "in", Older, lambda: Older(number=1.0, gone=7))
+    cache = Cache(tmp_path)
+    assert cache.known(("s", 1, "in"), Newer) is None
+    assert cache.stage("s", 1, "in", Newer, lambda: Newer(number=2.0)).number == 2.0
+    assert not cache.records[0].cached
+
+
 def test_a_dry_run_stops_at_the_first_stage_that_would_run(tmp_path: Path) -> None:
     Cache(tmp_path).stage("s", 1, "in", Value, make)
     dry = Cache(tmp_path, dry=True)

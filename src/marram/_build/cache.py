@@ -1,7 +1,8 @@
 """The content-addressed cache that makes builds incremental and resumable.
 
 A stage's key is the digest of its name, its version and all that enters it. Its value is written whole or not at all and
-carries its own digest, so a build that was killed leaves finished stages or nothing, and a damaged file is made again.
+carries its own digest, so a build that was killed leaves finished stages or nothing, and a damaged file is made again; so is
+one that a version of marram kept whose types had other fields.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 
 from marram.core.codec import decode, digest, encode
 from marram.core.durable import write_atomically
+from marram.core.errors import IntegrityError
 
 T = TypeVar("T")
 
@@ -60,10 +62,10 @@ class Cache:
             make: does the work.
         """
         key = digest((name, version, inputs))
-        found = self._read(key)
+        found = self._read(key, kind)
         if found is not None:
             self.records.append(StageRecord(name=name, key=key, cached=True, seconds=0.0))
-            return decode(found, kind)
+            return found
         if self._dry:
             self.records.append(StageRecord(name=name, key=key, cached=False, seconds=0.0))
             raise Plan(name)
@@ -99,8 +101,7 @@ class Cache:
 
     def known(self, inputs: object, kind: type[T]) -> T | None:
         """A value that ``keep`` kept for these inputs, None if there is none; no stage is recorded."""
-        found = self._read(digest(inputs))
-        return None if found is None else decode(found, kind)
+        return self._read(digest(inputs), kind)
 
     def keep(self, inputs: object, value: object) -> None:
         """Keep one of many small results, such as a trial's, for the same inputs to come."""
@@ -110,13 +111,14 @@ class Cache:
         name = key.removeprefix("sha256:")
         return self._folder / name[:2] / name[2:]
 
-    def _read(self, key: str) -> bytes | None:
+    def _read(self, key: str, kind: type[T]) -> T | None:
+        """The value; None where there is none, it is damaged, or a version whose types had other fields kept it."""
         try:
             data = self._path(key).read_bytes()
-        except FileNotFoundError:
+            seal, value = data[:32], data[32:]
+            return decode(value, kind) if hashlib.sha256(value).digest() == seal else None
+        except (FileNotFoundError, IntegrityError):
             return None
-        seal, value = data[:32], data[32:]
-        return value if hashlib.sha256(value).digest() == seal else None
 
     def _write(self, key: str, value: bytes) -> None:
         write_atomically(self._path(key), hashlib.sha256(value).digest() + value)

@@ -151,13 +151,12 @@ class CorrectBias(_Decision, frozen=True, kw_only=True):
 class Round(_Decision, frozen=True, kw_only=True):
     """Weights rounded up or down, whichever keeps each layer's output nearest; layer by layer on the calibration data.
 
-    ``nodes`` empty means all with fewer than 8 bits. Source: Nagel et al., Up or Down? Adaptive Rounding, ICML 2020.
+    ``nodes`` empty means all whose weights lie within 4 bits. Source: Nagel et al., Up or Down? Adaptive Rounding, ICML 2020.
     """
 
     nodes: tuple[str, ...] = ()
     iterations: int = 1000
     learning_rate: float = 1e-2
-    seed: int = 0
 
 
 class TrainQuantised(_Decision, frozen=True, kw_only=True):

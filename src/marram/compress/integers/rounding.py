@@ -66,7 +66,7 @@ def round_adaptively(exact: Graph, integer: Graph, decision: Round, material: Ma
         exact: the Graph that ``integer`` was quantised from, with its node names.
         integer: an integer Graph.
         decision: which layers (empty: those whose weights lie within 4 bits), iterations and learning rate of the relaxed
-            form. All weights move at once and from nearest rounding on, so ``seed`` changes nothing.
+            form. All weights move at once and from nearest rounding on, so nothing is random.
         material: calibration samples.
         along: another quantisation of ``exact``, whose activations the layers read instead of those of the layers before
             them; each is then rounded by itself.
