@@ -136,3 +136,10 @@ def test_mistakes_are_named(graph, sketch):
         round_adaptively(graph, whole, Round(nodes=("conv2d7",)), material)
     with pytest.raises(UserError, match="no integer weights of its own"):
         round_adaptively(graph, whole, Round(nodes=("add2",)), material)
+
+
+def test_a_layer_that_reads_zeros_stays_as_it_is(graph):
+    seen = samples_of(graph, 64)["x0"]
+    whole = quantise(graph, seen, weight_bits=dict.fromkeys(LAYER_NAMES, 4))
+    made = round_adaptively(graph, whole, Round(iterations=20, nodes=("conv2d0",)), Material(calibration=np.zeros_like(seen)))
+    np.testing.assert_array_equal(weights_of(made, "conv2d0"), weights_of(whole, "conv2d0"))

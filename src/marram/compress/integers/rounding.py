@@ -48,6 +48,8 @@ _BETA = (20.0, 2.0)
 _PULL = 0.1
 """Weight of the regulariser beside an error that is 1 for each weight where all are rounded to the nearest."""
 _LOW, _HIGH = -0.1, 1.1
+_MOST_WEIGHT = 1e30
+"""A layer that reads nothing but zeros has no error to weigh, and float32 must hold the weight."""
 
 
 def rounded_adaptively(standing: Standing, decision: Round, material: Material) -> Standing:
@@ -225,7 +227,7 @@ def _relaxed(form: _Form, floor: Array, part: Array, scales: Array, decision: Ro
     """How far up each weight goes, between 0 and 1, by Adam on the annealed relaxation."""
     depth = part.shape[2]
     uniform = scales**2 / 12 * np.trace(form.moments, axis1=1, axis2=2)[:, None, None]  # the error of rounding at random
-    weight = (depth / uniform).astype(np.float32)
+    weight = np.minimum(depth / uniform, _MOST_WEIGHT).astype(np.float32)
     small = _Form(moments=form.moments.astype(np.float32), products=form.products.astype(np.float32))
     floor32, step_size = floor.astype(np.float32), scales.astype(np.float32)
     position = np.clip((part - _LOW) / (_HIGH - _LOW), 1e-4, 1 - 1e-4)
