@@ -19,7 +19,6 @@ from marram.core.contract import PromiseSection, TargetSection
 from marram.core.evidence import Figure
 from marram.core.graph import Graph
 from marram.measure.prediction import lower_bounds
-from marram.model.counts import counts
 from marram.search.choosing import Assessed
 from marram.search.pricing import Device
 
@@ -83,7 +82,7 @@ def proven(least: Graph, device: Device) -> Infeasible | None:
 def _bounds(least: Graph, device: Device) -> Iterator[tuple[str, float, float, str]]:
     """Key, budget, bound and reason, for each budget that sizes alone say something of."""
     section, target = device.section, device.target
-    sizes, macs = lower_bounds(least, target), counts(least).macs
+    sizes = lower_bounds(least, target)
     if section.ram_kib is not None:
         kib = sizes.ram_bytes / 1024
         text = f"inputs and outputs alone take {sizes.ram_bytes:,} bytes, and ram_kib = {section.ram_kib:g}"
@@ -96,9 +95,10 @@ def _bounds(least: Graph, device: Device) -> Iterator[tuple[str, float, float, s
     if target.clock_hz is None:
         return
     family = family_of(target).name
-    cycles = macs / MACS_PER_INSTRUCTION[family] / _MOST_INSTRUCTIONS_PER_CYCLE.get(target.core, 1)
+    at_once = MACS_PER_INSTRUCTION[family]
+    cycles = sizes.products / at_once / _MOST_INSTRUCTIONS_PER_CYCLE.get(target.core, 1)
     least_ms = cycles / target.clock_hz * 1e3
-    work = f"the smallest net of the space needs {macs:,} products, at most {MACS_PER_INSTRUCTION[family]} an instruction"
+    work = f"the smallest net of the space needs {sizes.products:,} products, at most {at_once} an instruction"
     if section.latency_ms is not None:
         yield "latency_ms", section.latency_ms, least_ms, f"{work}: {least_ms:.3g} ms, and latency_ms = {section.latency_ms:g}"
     if section.energy_uj is not None and target.power is not None:
