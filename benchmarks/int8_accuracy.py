@@ -28,7 +28,7 @@ import numpy as np
 
 from marram import compress
 from marram.compress import apply, best, candidates, closeness, fold, unroll
-from marram.compress.replay import describe
+from marram.compress.telling import describe
 from marram.core.codec import digest
 from marram.core.contract import AudioInput, ImageInput, ImuInput, InputSection
 from marram.core.durable import write_atomically

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -22,9 +22,6 @@ from marram.cli.output import failures, print_json, progress, screen
 from marram.cli.screens import show_bench, show_build, show_compiled, show_core_bench
 from marram.cli.tables import plain_table, verdict_table
 from marram.core.errors import EXIT_BROKEN_PROMISE, EXIT_OK
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     help="Machine learning at the edge, with a contract: build, prove and run models that keep their promises.",

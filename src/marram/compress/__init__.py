@@ -13,12 +13,13 @@ from marram.compress.learning.pairing import pairs_of
 from marram.compress.learning.quantised.training import train_quantised
 from marram.compress.learning.transfer import backbone_nodes, replace_head
 from marram.compress.material import Material
-from marram.compress.replay import Choice, Tried, applied, apply, best, candidates, closeness, describe, diff, stages
+from marram.compress.replay import Choice, Tried, applied, apply, best, candidates, stages
 from marram.compress.rewrites.equalisation import equalise
 from marram.compress.rewrites.factorisation import factorised, rank_for
 from marram.compress.rewrites.folding import fold
 from marram.compress.rewrites.recurrence import unroll
 from marram.compress.rewrites.separation import separated
+from marram.compress.scoring import closeness
 from marram.compress.structure.cutting import narrowed, slices
 from marram.compress.structure.downsampling import downsampled
 from marram.compress.structure.groups import Group, groups
@@ -26,6 +27,7 @@ from marram.compress.structure.importance import importance
 from marram.compress.structure.kernels import croppable, cropped, kernel_slices
 from marram.compress.structure.pruning import prune
 from marram.compress.structure.skipping import Span, skipped, spans
+from marram.compress.telling import describe, diff
 
 __all__ = [
     "Assignment",

@@ -1,4 +1,4 @@
-"""Replay: a Recipe is applied to a Graph, compared with another, or chosen among candidates by a measured score."""
+"""Replay: a Recipe is applied to a Graph, or chosen among candidates by a measured score."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import msgspec
 import numpy as np
 
 from marram.compress.integers.bias_correction import correct_bias
-from marram.compress.integers.calibration import Samples, Statistics, ranges, scores, statistics
+from marram.compress.integers.calibration import Statistics, ranges, scores, statistics
 from marram.compress.integers.quantisation import quantise_by_ranges
 from marram.compress.integers.rounding import rounded_adaptively
-from marram.compress.integers.stepping import first_batches, run_quantised
 from marram.compress.learning.fine_tuning import fine_tuned
 from marram.compress.learning.quantised.training import trained_quantised
 from marram.compress.material import Material, Standing
@@ -23,9 +22,10 @@ from marram.compress.rewrites.folding import fold
 from marram.compress.rewrites.recurrence import unroll
 from marram.compress.rewrites.separation import separated
 from marram.compress.structure import steps
+from marram.compress.telling import describe
 from marram.core.codec import encode
 from marram.core.errors import UserError
-from marram.core.graph import Array, Graph
+from marram.core.graph import Graph
 from marram.core.ports import Progress
 from marram.core.recipe import (
     CalibrationMethod,
@@ -46,7 +46,6 @@ from marram.core.recipe import (
     Skip,
     TrainQuantised,
 )
-from marram.model.reference import prepare, run
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -200,50 +199,6 @@ _STEPS: dict[type, Step] = {
 }
 
 
-def describe(decision: Decision) -> str:
-    """A decision in a few words, for instance ``quantise(calibration=percentile, percentile=99.9)``."""
-    fields = {name: getattr(decision, name) for name in decision.__struct_fields__}
-    shown = ", ".join(f"{name}={_told(value)}" for name, value in fields.items() if _is_told(decision, name, value))
-    return f"{type(decision).__name__.lower()}({shown})" if shown else type(decision).__name__.lower()
-
-
-def _told(value: object) -> str:
-    """A field's value; of a struct the fields that are not as they are unless somebody says so."""
-    if not isinstance(value, msgspec.Struct):
-        return str(value)
-    given = ((field.encode_name, getattr(value, field.name), field.default) for field in msgspec.structs.fields(value))
-    shown = ", ".join(f"{name}={_told(one)}" for name, one, default in given if one not in (default, {}))
-    return f"{type(value).__name__}({shown})"
-
-
-def _is_told(decision: Decision, name: str, value: object) -> bool:
-    """Whether a field says anything: a percentile does only where it is used, what is empty never."""
-    if name == "percentile":
-        return isinstance(decision, Quantise) and decision.calibration == "percentile"
-    return value not in ((), {}, None)
-
-
-def diff(a: Recipe, b: Recipe) -> tuple[str, ...]:
-    """What leads from one recipe to another: ``- decision``, ``+ decision``, in order; empty for equal recipes."""
-    first, second = a.decisions, b.decisions
-    length = np.zeros((len(first) + 1, len(second) + 1), np.int64)  # of the longest common part, from each place on
-    for i in reversed(range(len(first))):
-        for j in reversed(range(len(second))):
-            same = first[i] == second[j]
-            length[i, j] = length[i + 1, j + 1] + 1 if same else max(length[i + 1, j], length[i, j + 1])
-    lines, i, j = [], 0, 0
-    while i < len(first) or j < len(second):
-        if i < len(first) and j < len(second) and first[i] == second[j]:
-            i, j = i + 1, j + 1
-        elif j == len(second) or (i < len(first) and length[i + 1, j] >= length[i, j + 1]):
-            lines.append(f"- {describe(first[i])}")
-            i += 1
-        else:
-            lines.append(f"+ {describe(second[j])}")
-            j += 1
-    return tuple(lines)
-
-
 _METHODS: tuple[tuple[CalibrationMethod, float], ...] = (
     ("min_max", 99.99),
     ("percentile", 99.99),
@@ -279,7 +234,8 @@ def best(
         graph: a float Graph.
         recipes: for instance ``candidates()``; the order settles ties among equally long ones.
         material: what decisions use; its progress is called before each recipe.
-        score: higher is better, finite. It must never look at the test set; ``closeness`` makes one of calibration samples.
+        score: higher is better, finite. It must never look at the test set; ``closeness`` makes one of
+            calibration samples.
 
     Raises:
         UserError: there are no recipes, or a score is not a number.
@@ -307,47 +263,3 @@ def _whole(graph: Graph, recipe: Recipe, material: Material, seen: _Seen) -> Gra
     for index in range(len(recipe.decisions)):
         standing = _decided(standing, recipe.decisions[: index + 1], material, seen)
     return standing.exact if standing.integer is None else standing.integer
-
-
-def closeness(float_graph: Graph, samples: Samples, *, limit: int = 1024) -> Callable[[Graph], float]:
-    """A score for ``best``: how close a graph's outputs stay to the float graph's, in decibels.
-
-    The signal-to-noise ratio of each sample's output, less its mean over the last axis, averaged over samples. Each sample
-    counts alike, for what flips an answer is noise beside a small difference between scores, and in a ratio over all
-    samples together those with large scores drown the others. The mean does not count, since adding one number to all
-    scores changes no answer; outputs of one element are taken as they are.
-
-    Args:
-        float_graph: the Graph before quantisation.
-        samples: float32 samples that are not of the test set.
-        limit: the most samples that are used.
-    """
-    inputs = first_batches(float_graph, samples, limit=limit, size=limit)
-    prepared = prepare(float_graph)
-    exact: list[tuple[Array, ...]] = [run(prepared, values) for values in inputs]
-
-    def score(graph: Graph) -> float:
-        ratios = [
-            _ratios(real, given)
-            for values, wanted in zip(inputs, exact, strict=True)
-            for (_, given), real in zip(run_quantised(graph, values), wanted, strict=True)
-        ]
-        return float(np.concatenate(ratios).mean())
-
-    return score
-
-
-_CLOSEST_DB = 120.0
-"""A sample's ratio counts up to here: what is exact by chance must not outweigh the others."""
-
-
-def _ratios(real: Array, given: Array) -> Array:
-    """Signal-to-noise ratio of each sample in decibels: (N,) float64."""
-    signal, noise = real.astype(np.float64), real.astype(np.float64) - given
-    if real.shape[-1] > 1:
-        signal, noise = (values - values.mean(axis=-1, keepdims=True) for values in (signal, noise))
-    powers = [(values.reshape(len(real), -1) ** 2).sum(axis=1) for values in (signal, noise)]
-    tiny = np.finfo(np.float64).tiny
-    with np.errstate(over="ignore"):  # equal outputs: their ratio is clipped
-        ratios = 10 * np.log10((powers[0] + tiny) / (powers[1] + tiny))
-    return np.asarray(np.clip(ratios, -_CLOSEST_DB, _CLOSEST_DB))

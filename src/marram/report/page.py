@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from marram.compress.replay import describe
+from marram.compress.telling import describe
 from marram.core.recipe import Recipe
 from marram.report.plots import (
     accuracy_bars,

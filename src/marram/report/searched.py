@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Literal
 
-from marram.compress.replay import describe
+from marram.compress.telling import describe
 from marram.core.recipe import Decision, Recipe
 from marram.report.record import BuildResult, FinalModel, SearchedPart, SearchRecord, TargetResult
 from marram.report.search_plot import Dot, panel

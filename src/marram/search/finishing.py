@@ -15,7 +15,8 @@ from marram.compress.integers.assignment import assign_bits
 from marram.compress.integers.layer_damage import accuracy
 from marram.compress.integers.stepping import first_batches
 from marram.compress.material import Made, Material, Standing
-from marram.compress.replay import best, closeness, continued
+from marram.compress.replay import best, continued
+from marram.compress.scoring import closeness
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph
 from marram.core.recipe import (

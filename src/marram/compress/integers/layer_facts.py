@@ -14,7 +14,7 @@ from marram.compress.integers.calibration import Samples, Statistics, scores, st
 from marram.compress.integers.grid import span, to_reals
 from marram.compress.integers.layer_damage import LayerDamage, damage, decibels, only
 from marram.compress.integers.stepping import Values, first_batches
-from marram.compress.replay import closeness
+from marram.compress.scoring import closeness
 from marram.core.graph import Array, Graph, Node, Quantisation
 from marram.model.reference import interpret
 from marram.model.spec import RULES

@@ -20,9 +20,9 @@ from marram.compress.integers.weight_bytes import weight_bytes
 from marram.compress.integers.weight_scales import least_squares
 from marram.compress.integers.widths import PACKABLE
 from marram.compress.material import Material
-from marram.compress.replay import closeness
 from marram.compress.rewrites.folding import fold
 from marram.compress.rewrites.recurrence import unroll
+from marram.compress.scoring import closeness
 from marram.core.errors import UserError
 from marram.core.graph import Array, Graph, Node, Tensor, with_nodes
 from marram.core.recipe import Quantise, Round, WeightBits
