@@ -13,6 +13,7 @@ import pytest
 from tests.journeys.conftest import answer, marram
 
 import marram as package
+from marram._build.job import plan
 from marram.core.codec import decode
 from marram.core.errors import IntegrityError, UserError
 from marram.core.evidence import Evidence
@@ -50,6 +51,17 @@ def test_json_is_one_document_and_figures_are_there(built_project: Path) -> None
     assert all(verdict["kept"] for verdict in target["verdicts"])
     assert {attempt["precision"] for attempt in target["attempts"]} == {"int8", "float32"}
     assert target["evidence"]["parity"][0]["elements"] > 0
+
+
+def test_a_dry_run_seals_nothing(built_project: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(built_project, tmp_path / "shakes")
+    contract = folder / "marram.toml"
+    contract.write_text(contract.read_text() + "# a remark that every bundle carries\n")
+    before = {path: path.read_bytes() for path in (folder / "dist").iterdir()}
+    *done, last, _ = plan(folder)
+    assert all(stage.cached for stage in done)
+    assert (last.name, last.cached) == ("bundle here", False)
+    assert {path: path.read_bytes() for path in (folder / "dist").iterdir()} == before
 
 
 def test_dry_run_changes_nothing(project: Path) -> None:

@@ -66,9 +66,7 @@ class Cache:
         if found is not None:
             self.records.append(StageRecord(name=name, key=key, cached=True, seconds=0.0))
             return found
-        if self._dry:
-            self.records.append(StageRecord(name=name, key=key, cached=False, seconds=0.0))
-            raise Plan(name)
+        self.end_dry_run(name, key)
         self._announce(name)
         start = time.perf_counter()
         data = encode(make())
@@ -88,16 +86,20 @@ class Cache:
             left: how many values must still be made; 0 needs no work.
         """
         key = digest((name, inputs))
-        if left and self._dry:
-            self.records.append(StageRecord(name=name, key=key, cached=False, seconds=0.0))
-            raise Plan(name)
         if left:
+            self.end_dry_run(name, key)
             self._announce(name)
         start = time.perf_counter()
         yield
         self.records.append(
             StageRecord(name=name, key=key, cached=not left, seconds=time.perf_counter() - start if left else 0.0)
         )
+
+    def end_dry_run(self, name: str, key: str = "") -> None:
+        """End a dry run before something that would be done; else nothing."""
+        if self._dry:
+            self.records.append(StageRecord(name=name, key=key, cached=False, seconds=0.0))
+            raise Plan(name)
 
     def known(self, inputs: object, kind: type[T]) -> T | None:
         """A value that ``keep`` kept for these inputs, None if there is none; no stage is recorded."""

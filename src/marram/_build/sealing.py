@@ -58,7 +58,9 @@ def sealed(shipping: Shipping, name: str, tried: tuple[Tried, ...], chosen: Trie
         golden_tolerance=tolerance,
     )
     path = shipping.place or order.project.dist / f"{name}.mrm"
-    write_atomically(path, data)
+    if not path.is_file() or path.read_bytes() != data:
+        order.cache.end_dry_run(f"bundle {name}")
+        write_atomically(path, data)
     return TargetResult(
         name=name,
         device=order.contract.targets[name].device,
