@@ -70,7 +70,7 @@ class Cache:
         self._announce(name)
         start = time.perf_counter()
         data = encode(make())
-        self._write(key, data)
+        self.put(key, data)
         self.records.append(StageRecord(name=name, key=key, cached=False, seconds=time.perf_counter() - start))
         # what was made now is handed on as it will be read later (a whole number in a field of reals becomes a real),
         # or a build that was interrupted would not end in the same bytes
@@ -107,7 +107,20 @@ class Cache:
 
     def keep(self, inputs: object, value: object) -> None:
         """Keep one of many small results, such as a trial's, for the same inputs to come."""
-        self._write(digest(inputs), encode(value))
+        self.put(digest(inputs), encode(value))
+
+    def get(self, key: str) -> bytes | None:
+        """As ``core.ports.Store``; None where the bytes are damaged, too."""
+        try:
+            data = self._path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+        seal, value = data[:32], data[32:]
+        return value if hashlib.sha256(value).digest() == seal else None
+
+    def put(self, key: str, value: bytes) -> None:
+        """As ``core.ports.Store``."""
+        write_atomically(self._path(key), hashlib.sha256(value).digest() + value)
 
     def _path(self, key: str) -> Path:
         name = key.removeprefix("sha256:")
@@ -115,12 +128,8 @@ class Cache:
 
     def _read(self, key: str, kind: type[T]) -> T | None:
         """The value; None where there is none, it is damaged, or a version whose types had other fields kept it."""
+        found = self.get(key)
         try:
-            data = self._path(key).read_bytes()
-            seal, value = data[:32], data[32:]
-            return decode(value, kind) if hashlib.sha256(value).digest() == seal else None
-        except (FileNotFoundError, IntegrityError):
+            return None if found is None else decode(found, kind)
+        except IntegrityError:
             return None
-
-    def _write(self, key: str, value: bytes) -> None:
-        write_atomically(self._path(key), hashlib.sha256(value).digest() + value)

@@ -23,10 +23,10 @@ from marram.measure.prediction.prediction import known_costs
 from marram.search.choosing import Assessed, finalists, union
 from marram.search.estimation import Judge, error_of, part_of
 from marram.search.infeasibility import Infeasible, out_of_reach, proven
+from marram.search.known import Kept
 from marram.search.looking import Effort, look
 from marram.search.pricing import Device, main_cost
 from marram.search.space import Cutter, Space, SpaceOptions, decisions_of, least, space_of
-from marram.search.trials import Outcome
 
 _VERSION = 2  # of what a trial's outcome is, raised when estimates or prices are made in another way
 _HOPE = 0.15  # finishing lowers estimated errors by up to so much; parts that are further from what is promised are left
@@ -142,21 +142,6 @@ def _prices_key(order: Order, device: Device) -> str | None:
     return None if found is None else found.key
 
 
-class _Outcomes:
-    """The outcomes of one study in the build's cache."""
-
-    def __init__(self, order: Order, origin: object) -> None:
-        self._order, self._origin = order, origin
-
-    def get(self, key: str) -> Outcome | None:
-        """As ``search.study.Known``."""
-        return self._order.cache.known(("trial", _VERSION, self._origin, key), Outcome)
-
-    def put(self, key: str, outcome: Outcome) -> None:
-        """As ``search.study.Known``."""
-        self._order.cache.keep(("trial", _VERSION, self._origin, key), outcome)
-
-
 class _Looked(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of looking."""
 
@@ -168,10 +153,11 @@ def _looked(quest: Quest, name: str, space: Space, judge: Judge) -> tuple[Assess
     effort = Effort(trials=section.trials, population=section.population, seed=section.seed)
     origin = (digest(judge), space.variables)
     budgets = [(one.target, one.section, one.in_c, one.weight_bits, _prices_key(order, one)) for one in quest.devices]
+    scopes = [digest(("trial", _VERSION, origin, budget)) for budget in budgets]
     names = [one.name for one in quest.devices]  # what is kept of looking is by name, outcomes of trials are not
 
     def make() -> _Looked:
-        known = {one.name: _Outcomes(order, (origin, budget)) for one, budget in zip(quest.devices, budgets, strict=True)}
+        known = {name: Kept(order.cache, scope=scope) for name, scope in zip(names, scopes, strict=True)}
         found = look(
             space, judge, quest.devices, effort, family=name, engine=order.engine, known=known, progress=order.progress
         )
