@@ -110,9 +110,10 @@ def test_zoo_models_agree_before_and_after_a_step(name):
     assert digest(module.graph()) != digest(integer)
 
 
-def test_the_gradient_is_that_of_the_float_net():
+@pytest.mark.parametrize("name", ["resnet8", "conv1d"])
+def test_the_gradient_is_that_of_the_float_net(name):
     """Against torch's gradient of the float Graph: all weights point the same way, to what eight bits leave of them."""
-    exact, batch = zoo_graph("ds_cnn")
+    exact, batch = zoo_graph(name)
     integer, targets = quantise(exact, batch), torch.arange(len(batch)) % 5
     modules = QuantisedGraph(integer, exact, learn_scales=False), TorchGraph(exact)
     for module in modules:
@@ -121,8 +122,8 @@ def test_the_gradient_is_that_of_the_float_net():
     for node in integer.nodes:
         if isinstance(node.op, ops.Conv2D | ops.DepthwiseConv2D | ops.Dense):
             mine, wanted = modules[0].parts.of_weights(node.inputs[1]).reals.grad, theirs[node.inputs[1]].grad
-            assert torch.nn.functional.cosine_similarity(mine.flatten(), wanted.flatten(), dim=0) > 0.9, node.name
-            assert float(mine.norm() / wanted.norm()) == pytest.approx(1, abs=0.25), node.name
+            assert torch.nn.functional.cosine_similarity(mine.flatten(), wanted.flatten(), dim=0) > 0.93, node.name
+            assert float(mine.norm() / wanted.norm()) == pytest.approx(1, abs=0.1), node.name
 
 
 def test_float_islands_agree_and_learn():
